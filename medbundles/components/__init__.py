@@ -1,0 +1,1 @@
+"""Everything a bundle's configuration may name."""

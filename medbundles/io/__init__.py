@@ -1,0 +1,1 @@
+"""Reading and writing: images, tables, data lists, locks."""

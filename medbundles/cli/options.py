@@ -1,0 +1,71 @@
+"""Free ``--key value`` options, bound to the signature of the function that will receive them."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from medbundles.errors import ConfigurationError, Finding
+
+
+def bind_options(function: Callable[..., Any], words: Sequence[str], given: Sequence[str] = ()) -> dict[str, Any]:
+    """Turn ``--key value`` words into keyword arguments of ``function``.
+
+    Values are read as YAML (``true``, ``3``, ``[a, b]``); ``--key=value`` and a bare ``--flag`` work too.
+
+    Args:
+        function: what will be called.
+        words: the part of the command line that no declared option took.
+        given: parameters that are filled elsewhere and cannot be chosen here.
+
+    Raises:
+        ConfigurationError: words that are no option, or options ``function`` does not have (CFG001), all at once.
+    """
+    known = [name for name in inspect.signature(function).parameters if name not in given]
+    findings: list[Finding] = []
+    options: dict[str, Any] = {}
+    for name, value in _pairs(words):
+        if name is None:
+            findings.append(Finding("CFG001", "error", f"unexpected argument {value!r}", "options are --key value"))
+        elif name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            fix = f"did you mean --{_dashed(close[0])}?" if close else f"known: {', '.join(map(_dashed, known))}"
+            findings.append(Finding("CFG001", "error", f"unknown option --{_dashed(name)}", fix))
+        else:
+            options[name] = _parse(value)
+    if findings:
+        raise ConfigurationError(findings=findings)
+    return options
+
+
+def _pairs(words: Sequence[str]) -> list[tuple[str | None, str]]:
+    pairs: list[tuple[str | None, str]] = []
+    waiting: str | None = None
+    for word in words:
+        if word.startswith("--"):
+            if waiting is not None:
+                pairs.append((waiting, "true"))
+            waiting, separator, value = word[2:].partition("=")
+            waiting = waiting.replace("-", "_")
+            if separator:
+                pairs.append((waiting, value))
+                waiting = None
+        else:
+            pairs.append((waiting, word))
+            waiting = None
+    return [*pairs, (waiting, "true")] if waiting is not None else pairs
+
+
+def _parse(value: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")

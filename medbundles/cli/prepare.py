@@ -1,0 +1,36 @@
+"""``medbundles prepare``: a public data set as images, a data list and a fingerprint."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    settings = {"allow_extra_args": True, "ignore_unknown_options": True}
+    app.command("prepare", context_settings=settings)(prepare)
+
+
+def prepare(
+    context: typer.Context,
+    kind: Annotated[str, typer.Argument(help="Kind of source: luna16, nnunet.", metavar="KIND")],
+    source: Annotated[Path, typer.Option(help="Folder of the public data set, or in its layout.")],
+    output: Annotated[Path, typer.Option(help="Folder to write to; an interrupted run continues there.")],
+) -> None:
+    """Bring a data set into the one form every bundle reads: images/, labels/, datalist.json, fingerprint.json.
+
+    Options of one kind only, such as --split luna16, are listed in docs/reference/keys.md.
+    """
+    import medbundles.prepare as kinds
+    from medbundles.cli.options import bind_options
+    from medbundles.registry import require
+
+    names = sorted(module.name for module in pkgutil.iter_modules(kinds.__path__) if not module.name.startswith("_"))
+    module = importlib.import_module(f"medbundles.prepare.{require('kind of source', kind, names)}")
+    options = bind_options(module.prepare, context.args, given=("source", "output"))
+    print(module.prepare(source, output, **options))

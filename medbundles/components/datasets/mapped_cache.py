@@ -1,0 +1,193 @@
+"""Preprocessed records as memory-mapped arrays.
+
+MONAI's ``PersistentDataset`` pickles whole items and reads them whole: a 64x64x7 crop out of a chest CT would cost
+150 MB of reading. Here every array lies in a ``.npy`` file that is mapped, so a crop touches only its own pages.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+import shutil
+import uuid
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import platformdirs
+import torch
+from monai.data import MetaTensor
+from rich.progress import track
+
+from medbundles.components.datasets.transform_key import transform_key
+from medbundles.io.atomic import write_json
+from medbundles.io.hashing import sha256_data
+
+Item = dict[str, Any]
+CONTENT_NAME = "content.json"
+
+logger = logging.getLogger(__name__)
+
+
+class StaleEntry(Exception):
+    """An entry of the cache is incomplete or damaged (TRN006); it is built again."""
+
+
+def cache_directory(cache: str | os.PathLike[str] | None) -> Path:
+    """Return where preprocessed arrays are kept.
+
+    Args:
+        cache: a folder, or ``auto``/``None`` for the environment variable ``MEDBUNDLES_CACHE`` or else the user's
+            cache folder of the operating system.
+    """
+    if cache in (None, "auto"):
+        return Path(os.environ.get("MEDBUNDLES_CACHE") or platformdirs.user_cache_dir("medbundles"))
+    return Path(str(cache))
+
+
+class MappedCache:
+    """A folder of preprocessed records, keyed by their files, the transforms and the code.
+
+    Args:
+        directory: where the entries lie; shared by runs and bundles.
+        transform: the deterministic part of the preprocessing, ``record -> item``.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str] | None, transform: Callable[[Item], Item]) -> None:
+        self.directory = cache_directory(directory)
+        self.transform = transform
+        self._key = transform_key(transform)
+
+    def entry(self, record: Item) -> Path:
+        """Return the folder of a record's entry; it changes when a file, an argument or the code changes."""
+        files = [(str(path), os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in files_of(record)]  # noqa: PTH116
+        return self.directory / sha256_data([self._key, files])[:32]
+
+    def build(self, records: Sequence[Item], workers: int = 0, title: str = "Preprocessing") -> list[Path]:
+        """Make or verify the entries of all records.
+
+        Args:
+            records: records of a data list.
+            workers: processes to use; 0 works in this one.
+            title: what the progress bar says.
+
+        Returns:
+            The folder of each record's entry, in order.
+        """
+        entries = [self.entry(record) for record in records]
+        missing = [record for record, entry in zip(records, entries, strict=True) if not self._is_good(entry)]
+        if not missing:
+            return entries
+        if workers > 1 and len(missing) > 1:
+            context = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(min(workers, len(missing)), mp_context=context) as pool:
+                done = pool.map(self.write, missing)
+                list(track(done, title, total=len(missing), transient=True))
+        else:
+            for record in track(missing, title, transient=True):
+                self.write(record)
+        return entries
+
+    def _is_good(self, entry: Path) -> bool:
+        if not entry.exists():
+            return False
+        try:
+            verify_entry(entry)
+        except StaleEntry as problem:
+            logger.warning("warning[TRN006] cache entry %s: %s; it is built again", entry.name, problem)
+            shutil.rmtree(entry, ignore_errors=True)
+            return False
+        return True
+
+    def write(self, record: Item) -> Path:
+        """Preprocess one record and store it; the entry appears whole or not at all."""
+        entry = self.entry(record)
+        item = self.transform(dict(record))
+        temporary = self.directory / f".{uuid.uuid4().hex}"
+        temporary.mkdir(parents=True)
+        try:
+            write_entry(temporary, item)
+            try:
+                temporary.rename(entry)
+            except OSError:
+                # Another process finished the same entry first; both hold the same bytes.
+                if not entry.exists():
+                    raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return entry
+
+
+def files_of(record: Item) -> list[str]:
+    """Return the files a record names under ``image`` and ``label``."""
+    found: list[str] = []
+    for key in ("image", "label"):
+        value = record.get(key)
+        found += [value] if isinstance(value, str) else list(value or [])
+    return found
+
+
+def write_entry(folder: Path, item: Item) -> None:
+    """Store an item: arrays as ``KEY.npy`` (first spatial axis fastest), everything else in ``content.json``."""
+    content: dict[str, Any] = {"arrays": {}, "values": {}}
+    for key, value in item.items():
+        if isinstance(value, torch.Tensor | np.ndarray):
+            affine = value.affine.tolist() if isinstance(value, MetaTensor) else None
+            array = np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value)
+            # Slices along the last axis become contiguous, which is how they are read.
+            array = np.asfortranarray(array)
+            np.save(folder / f"{key}.npy", array)
+            content["arrays"][key] = {
+                "affine": affine,
+                "bytes": (folder / f"{key}.npy").stat().st_size,
+                "crc32": _crc32(folder / f"{key}.npy"),
+            }
+        elif not key.endswith(("_meta_dict", "_transforms")):
+            content["values"][key] = value
+    write_json(folder / CONTENT_NAME, content)
+
+
+def verify_entry(folder: Path) -> None:
+    """Check an entry against its recorded sizes and checksums.
+
+    Raises:
+        StaleEntry: with what is wrong.
+    """
+    try:
+        content = json.loads((folder / CONTENT_NAME).read_text(encoding="utf-8"))
+        arrays = content["arrays"].items()
+    except (OSError, ValueError, KeyError) as error:
+        raise StaleEntry(f"{CONTENT_NAME} is missing or damaged") from error
+    for key, expected in arrays:
+        path = folder / f"{key}.npy"
+        found = path.stat().st_size if path.exists() else 0
+        if found != expected["bytes"]:
+            raise StaleEntry(f"{path.name} has {found} bytes instead of {expected['bytes']}")
+        if _crc32(path) != expected["crc32"]:
+            raise StaleEntry(f"{path.name} has another checksum than when it was written")
+
+
+def read_entry(folder: Path) -> Item:
+    """Return the item of an entry; arrays are mapped, not read, and changes to them never reach the file."""
+    content = json.loads((folder / CONTENT_NAME).read_text(encoding="utf-8"))
+    item: Item = dict(content["values"])
+    for key, described in content["arrays"].items():
+        array: npt.NDArray[Any] = np.load(folder / f"{key}.npy", mmap_mode="c")
+        tensor = torch.from_numpy(array)
+        affine = described["affine"]
+        item[key] = tensor if affine is None else MetaTensor(tensor, affine=torch.tensor(affine, dtype=torch.float64))
+    return item
+
+
+def _crc32(path: Path) -> int:
+    checksum = 0
+    with path.open("rb") as handle:
+        while chunk := handle.read(1 << 22):
+            checksum = zlib.crc32(chunk, checksum)
+    return checksum

@@ -1,0 +1,51 @@
+"""Whole records from the memory-mapped cache."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from monai.data import Dataset
+from monai.transforms import Compose, RandomizableTrait
+
+from medbundles.components.datasets.mapped_cache import Item, MappedCache, read_entry
+
+
+class MappedDataset(Dataset):
+    """Like MONAI's ``PersistentDataset``, with memory-mapped arrays: whole records, e.g. scans for validation.
+
+    The transforms before the first random one run once and are cached; the rest runs at every access.
+
+    Args:
+        data: records of a data list.
+        transform: a ``Compose`` of deterministic transforms, then random ones.
+        cache_dir: see :func:`medbundles.components.datasets.mapped_cache.cache_directory`.
+        cache_workers: processes that fill the cache; 0 uses this one.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[Item],
+        transform: Compose,
+        cache_dir: str | os.PathLike[str] | None = "auto",
+        cache_workers: int = 0,
+    ) -> None:
+        deterministic, rest = split_transforms(transform)
+        super().__init__(data=list(data), transform=rest)
+        self.entries = MappedCache(cache_dir, deterministic).build(self.data, cache_workers)
+
+    def _transform(self, index: int) -> Item:
+        return self.finish(read_entry(self.entries[index]))
+
+    def finish(self, item: Item) -> Item:
+        """Apply the transforms that are not cached."""
+        finished: Item = self.transform(item)
+        return finished
+
+
+def split_transforms(transform: Compose) -> tuple[Compose, Compose]:
+    """Split a ``Compose`` before its first random transform."""
+    flat: list[Callable[[Any], Any]] = list(transform.flatten().transforms)
+    first = next((i for i, one in enumerate(flat) if isinstance(one, RandomizableTrait)), len(flat))
+    return Compose(flat[:first]), Compose(flat[first:])

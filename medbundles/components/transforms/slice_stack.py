@@ -1,0 +1,113 @@
+"""2.5D samples: a slice and its neighbors as channels."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.transforms import Randomizable, Transform
+
+
+def stack_indices(center: int, slices: int, depth: int) -> list[int]:
+    """Return the slice numbers of a stack; beyond the ends the first or last slice is repeated."""
+    half = slices // 2
+    return [min(max(index, 0), depth - 1) for index in range(center - half, center - half + slices)]
+
+
+class RandSliceStackd(Randomizable, Transform):
+    """Cut a random stack of axial slices out of a volume, with the center slice's label.
+
+    Reads the ``kind`` and ``site`` that the sampler drew (:class:`medbundles.components.datasets.Draw`):
+
+    - ``site``: any slice of the site, the crop centered on it;
+    - ``background``: a random place of the tissue box, half of the time at something dense (vessels, walls), because
+      that is what a network mistakes for a lesion;
+    - ``full_slice``: a whole slice, half of the time one that holds a site.
+
+    Input: ``image`` and ``label`` ``(1, H, W, D)``, ``sites``, ``tissue_box``. Output: ``image`` ``(slices, h, w)``
+    float32, ``label`` ``(1, h, w)`` float32, and ``case``; where the crop reaches beyond the volume, ``fill`` and 0.
+
+    Args:
+        slices: odd number of slices; 7 in "Deep Learning with PyTorch", chapter 13.
+        crop_size: ``(h, w)`` of the crops in voxels.
+        divisible: full slices are padded to multiples of this.
+        fill: image value outside of the volume (HU for CT).
+        dense: image value above which tissue counts as dense (HU for CT).
+    """
+
+    def __init__(
+        self,
+        slices: int = 7,
+        crop_size: Sequence[int] = (96, 96),
+        divisible: int = 16,
+        fill: float = -1000.0,
+        dense: float = -500.0,
+    ) -> None:
+        super().__init__()
+        if slices < 1 or slices % 2 == 0:
+            raise ValueError(f"slices must be odd and positive, got {slices}")
+        self.slices = slices
+        self.crop_size = (int(crop_size[0]), int(crop_size[1]))
+        self.divisible = divisible
+        self.fill = fill
+        self.dense = dense
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the sample."""
+        image, label = data["image"], data["label"]
+        height, width, depth = image.shape[1:]
+        sites: list[list[list[int]]] = data["sites"]
+        kind = data["kind"]
+        if kind == "full_slice":
+            row, column, level = height // 2, width // 2, self._level(sites, depth)
+            size = tuple(-(-extent // self.divisible) * self.divisible for extent in (height, width))
+        else:
+            box = sites[data["site"]] if kind == "site" else None
+            row, column, level = self._center(box) if box else self._background(image, data["tissue_box"])
+            size = self.crop_size
+        stack = stack_indices(level, self.slices, depth)
+        return {
+            "image": self._cut(image, row, column, stack, size, self.fill),
+            "label": self._cut(label, row, column, [level], size, 0.0),
+            "case": data.get("case", ""),
+        }
+
+    def _center(self, box: list[list[int]]) -> tuple[int, int, int]:
+        level = int(self.R.randint(box[2][0], box[2][1]))
+        return (box[0][0] + box[0][1]) // 2, (box[1][0] + box[1][1]) // 2, level
+
+    def _level(self, sites: list[list[list[int]]], depth: int) -> int:
+        if sites and self.R.random() < 0.5:
+            box = sites[int(self.R.randint(len(sites)))]
+            return int(self.R.randint(box[2][0], box[2][1]))
+        return int(self.R.randint(depth))
+
+    def _background(self, image: torch.Tensor, box: list[list[int]], tries: int = 20) -> tuple[int, int, int]:
+        want_dense = self.R.random() < 0.5
+        for _ in range(tries):
+            row, column, level = (int(self.R.randint(low, max(high, low + 1))) for low, high in box)
+            if bool(image[0, row, column, level] > self.dense) == want_dense:
+                break
+        return row, column, level
+
+    def _cut(
+        self, volume: torch.Tensor, row: int, column: int, stack: list[int], size: Sequence[int], fill: float
+    ) -> torch.Tensor:
+        """Return ``(slices, h, w)`` around a place; windows are moved inside the volume before anything is padded."""
+        output = torch.full((len(stack), size[0], size[1]), fill, dtype=torch.float32)
+        inner: list[slice] = []
+        outer: list[slice] = []
+        for center, extent, available in zip((row, column), size, volume.shape[1:3], strict=True):
+            start = int(np.clip(center - extent // 2, 0, max(available - extent, 0)))
+            length = min(extent, available)
+            offset = (extent - length) // 2
+            inner.append(slice(start, start + length))
+            outer.append(slice(offset, offset + length))
+        array = np.asarray(volume)
+        for channel, level in enumerate(stack):
+            output[channel, outer[0], outer[1]] = torch.from_numpy(
+                array[0, inner[0], inner[1], level].astype(np.float32)
+            )
+        return output

@@ -1,0 +1,7 @@
+"""Transforms that MONAI lacks."""
+
+from medbundles.components.transforms.clamp_intensity import ClampIntensityd
+from medbundles.components.transforms.find_sites import FindSitesd
+from medbundles.components.transforms.slice_stack import RandSliceStackd, stack_indices
+
+__all__ = ["ClampIntensityd", "FindSitesd", "RandSliceStackd", "stack_indices"]

@@ -1,0 +1,118 @@
+"""The memory-mapped preprocessing cache: same items, rebuilt when anything changed, never trusted when damaged."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Compose, Transform
+
+from medbundles.components.datasets.mapped_cache import MappedCache, read_entry
+from medbundles.components.datasets.mapped_dataset import MappedDataset
+
+
+class Load(Transform):
+    """Stands in for reading: voxels count up, the affine is anisotropic."""
+
+    def __init__(self, scale: float = 1.0) -> None:
+        self.scale = scale
+        self.calls = 0
+
+    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+        self.calls += 1
+        array = np.arange(2 * 3 * 4, dtype=np.int16).reshape(1, 2, 3, 4) * int(self.scale)
+        affine = torch.diag(torch.tensor([0.5, 0.6, 2.0, 1.0], dtype=torch.float64))
+        return data | {"image": MetaTensor(torch.from_numpy(array), affine=affine)}
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> dict[str, Any]:
+    path = tmp_path / "scan.nii"
+    path.write_bytes(b"1234")
+    return {"image": str(path), "case": "scan"}
+
+
+def test_an_item_comes_back_with_values_type_affine_and_other_fields(record: dict[str, Any], tmp_path: Path) -> None:
+    (entry,) = MappedCache(tmp_path / "cache", Load()).build([record])
+    item = read_entry(entry)
+    expected = Load()(record)
+    assert torch.equal(item["image"].as_tensor(), expected["image"].as_tensor())
+    assert item["image"].dtype == torch.int16
+    assert torch.equal(item["image"].affine, expected["image"].affine)
+    assert item["case"] == "scan"
+
+
+def test_a_second_build_does_not_preprocess_again(record: dict[str, Any], tmp_path: Path) -> None:
+    MappedCache(tmp_path / "cache", Load()).build([record])
+    load = Load()
+    MappedCache(tmp_path / "cache", Load()).build([record])
+    assert load.calls == 0
+
+
+def test_changing_a_mapped_array_does_not_reach_the_file(record: dict[str, Any], tmp_path: Path) -> None:
+    (entry,) = MappedCache(tmp_path / "cache", Load()).build([record])
+    read_entry(entry)["image"][:] = -1
+    assert read_entry(entry)["image"].min() == 0
+
+
+def test_a_changed_argument_gives_another_entry(record: dict[str, Any], tmp_path: Path) -> None:
+    caches = [MappedCache(tmp_path / "cache", Load(scale)) for scale in (1.0, 2.0)]
+    assert caches[0].entry(record) != caches[1].entry(record)
+
+
+def test_a_changed_file_gives_another_entry(record: dict[str, Any], tmp_path: Path) -> None:
+    cache = MappedCache(tmp_path / "cache", Load())
+    before = cache.entry(record)
+    Path(record["image"]).write_bytes(b"12345")
+    assert cache.entry(record) != before
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+def _flip_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("damage", [_truncate, _flip_a_byte, Path.unlink], ids=["truncated", "one bit", "deleted"])
+def test_a_damaged_array_is_rebuilt_with_a_warning(
+    damage: Any, record: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = MappedCache(tmp_path / "cache", Load())
+    (entry,) = cache.build([record])
+    damage(entry / "image.npy")
+    with caplog.at_level(logging.WARNING):
+        cache.build([record])
+    assert "TRN006" in caplog.text
+    assert read_entry(entry)["image"].max() == 23
+
+
+def test_a_missing_description_is_rebuilt(record: dict[str, Any], tmp_path: Path) -> None:
+    cache = MappedCache(tmp_path / "cache", Load())
+    (entry,) = cache.build([record])
+    (entry / "content.json").write_text("{")
+    cache.build([record])
+    assert read_entry(entry)["case"] == "scan"
+
+
+def test_a_failing_transform_leaves_nothing_behind(record: dict[str, Any], tmp_path: Path) -> None:
+    class Break(Transform):
+        def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+            return data | {"image": torch.zeros(1), "bad": float("nan")}
+
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        MappedCache(tmp_path / "cache", Break()).build([record])
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_dataset_returns_what_its_transforms_return(record: dict[str, Any], tmp_path: Path) -> None:
+    dataset = MappedDataset([record], Compose([Load()]), tmp_path / "cache")
+    assert torch.equal(dataset[0]["image"].as_tensor(), Load()(record)["image"].as_tensor())

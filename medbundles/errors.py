@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Literal
@@ -114,3 +114,16 @@ class Interrupted(MedbundlesError):
     """The user or the system asked for a stop; the state was saved (exit 130)."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and what led to it, outermost first.
+
+    MONAI wraps whatever an expression of a configuration raises in a ``RuntimeError``: what it means is further down.
+    """
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__

@@ -1,0 +1,7 @@
+"""How a bundle's configuration is run: checked first, recorded throughout."""
+
+from medbundles.components.device import select_device
+from medbundles.components.distributed import is_writer, wrap_for_distributed
+from medbundles.components.workflows.session import RunSession, close_open_sessions
+
+__all__ = ["RunSession", "close_open_sessions", "is_writer", "select_device", "wrap_for_distributed"]

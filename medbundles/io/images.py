@@ -1,14 +1,12 @@
 """Volumes with their world coordinates: NIfTI through nibabel, MetaImage and NRRD through ITK.
 
-World coordinates are RAS+ millimetres everywhere in this package (x to the patient's right, as in NIfTI); LPS is only
-used where a file format or a table demands it, and then its name says so.
+World coordinates are RAS+ millimetres (see :mod:`medbundles.io.grids`, whose names are offered here as well).
 """
 
 from __future__ import annotations
 
-import itertools
+import gzip
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,21 +14,46 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from medbundles.errors import DataError, Finding
+from medbundles.errors import DataError
 from medbundles.io.atomic import atomic_path
+from medbundles.io.grids import (
+    CORNER_TOLERANCE_VOXELS,
+    IMAGE_SUFFIXES,
+    ITK_SUFFIXES,
+    LPS_TO_RAS,
+    NIFTI_SUFFIXES,
+    Affine,
+    case_name,
+    corner_displacement_voxels,
+    flip_lps,
+    has_image_suffix,
+    spacing_of,
+    to_index,
+    to_world,
+    voxel_volume_mm3,
+)
+from medbundles.io.headers import Geometry, ImageHeader, choose_affine, cut_short, read_header, unreadable
+from medbundles.io.nifti_header import BROKEN_STREAM, CHUNK_BYTES, NIFTI1_BYTES, count_bytes
 
-NIFTI_SUFFIXES = (".nii.gz", ".nii")
-ITK_SUFFIXES = (".mhd", ".mha", ".nrrd")
-IMAGE_SUFFIXES = NIFTI_SUFFIXES + ITK_SUFFIXES
-
-# Two grids are the same when no corner of the volume moves by more than a tenth of a voxel: below that, resampling
-# would change nothing that matters; above it, thin structures shift visibly. Never compared element by element: a
-# direction cosine that is off by 1e-3 moves the far corner of a 512-voxel axis by half a voxel.
-CORNER_TOLERANCE_VOXELS = 0.1
-
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-
-Affine = npt.NDArray[np.float64]
+__all__ = [
+    "CORNER_TOLERANCE_VOXELS",
+    "IMAGE_SUFFIXES",
+    "ITK_SUFFIXES",
+    "LPS_TO_RAS",
+    "NIFTI_SUFFIXES",
+    "Affine",
+    "Volume",
+    "case_name",
+    "corner_displacement_voxels",
+    "flip_lps",
+    "has_image_suffix",
+    "read_volume",
+    "spacing_of",
+    "to_index",
+    "to_world",
+    "voxel_volume_mm3",
+    "write_volume",
+]
 
 
 @dataclass(frozen=True)
@@ -51,56 +74,9 @@ class Volume:
         return spacing_of(self.affine)
 
 
-def has_image_suffix(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a file name ends like a volume this package reads."""
-    return Path(path).name.lower().endswith(IMAGE_SUFFIXES)
-
-
-def case_name(path: str | os.PathLike[str]) -> str:
-    """Return a file's name without its image suffix (``a.b.nii.gz`` -> ``a.b``)."""
-    name = Path(path).name
-    for suffix in IMAGE_SUFFIXES:
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return Path(name).stem
-
-
-def spacing_of(affine: Affine) -> tuple[float, float, float]:
-    """Return the voxel edge lengths in mm of a 4x4 affine."""
-    lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    return float(lengths[0]), float(lengths[1]), float(lengths[2])
-
-
-def voxel_volume_mm3(affine: Affine) -> float:
-    """Return the volume of one voxel in cubic millimetres."""
-    return float(abs(np.linalg.det(affine[:3, :3])))
-
-
-def to_world(affine: Affine, index: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Map voxel indices ``(..., 3)`` to RAS+ mm; integers are voxel centres."""
-    points = np.asarray(index, dtype=np.float64)
-    return np.asarray(points @ affine[:3, :3].T + affine[:3, 3])
-
-
-def to_index(affine: Affine, world: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Map RAS+ mm ``(..., 3)`` to fractional voxel indices (exact inverse of :func:`to_world`)."""
-    points = np.asarray(world, dtype=np.float64) - affine[:3, 3]
-    return np.asarray(np.linalg.solve(affine[:3, :3], points.reshape(-1, 3).T).T.reshape(points.shape))
-
-
-def flip_lps(points: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Convert points ``(..., 3)`` between LPS and RAS (the same operation both ways)."""
-    return np.asarray(points, dtype=np.float64) * np.array([-1.0, -1.0, 1.0])
-
-
-def corner_displacement_voxels(first: Affine, second: Affine, shape: Sequence[int]) -> float:
-    """Return how far the corners of a grid move between two affines, in units of the smallest voxel edge."""
-    corners = np.array(list(itertools.product(*[(0, max(size - 1, 0)) for size in shape[:3]])), dtype=np.float64)
-    distance = np.linalg.norm(to_world(first, corners) - to_world(second, corners), axis=1).max()
-    return float(distance / min(spacing_of(first)))
-
-
-def read_volume(path: str | os.PathLike[str], dtype: npt.DTypeLike | None = None) -> Volume:
+def read_volume(
+    path: str | os.PathLike[str], dtype: npt.DTypeLike | None = None, geometry: Geometry | None = None
+) -> Volume:
     """Read a volume with its RAS+ affine.
 
     Integer files without scaling keep their integer type; trailing axes of length one are dropped.
@@ -108,54 +84,58 @@ def read_volume(path: str | os.PathLike[str], dtype: npt.DTypeLike | None = None
     Args:
         path: ``.nii .nii.gz .mhd .mha .nrrd``.
         dtype: convert to this type; the default keeps the stored one.
+        geometry: which NIfTI form counts where sform and qform disagree; None refuses such a file.
 
     Raises:
-        DataError: the file cannot be read (NII001, LUN001) with the expected and found number of bytes.
+        DataError: the file is absent (NII016), cannot be read (NII001, LUN001; with the expected and found number of
+            bytes), has a voxel size of zero (NII003) or contradicts itself about its place (NII005).
     """
-    from medbundles.io.headers import refuse_unreadable
-
     file = Path(path)
-    refuse_unreadable(file)
-    volume = _read_nifti(file) if file.name.lower().endswith(NIFTI_SUFFIXES) else _read_itk(file)
-    array = volume.array
-    while array.ndim > 3 and array.shape[-1] == 1:
-        array = array[..., 0]
-    if dtype is not None:
-        array = array.astype(dtype, copy=False)
-    return Volume(array, volume.affine)
+    header = read_header(file)
+    affine = choose_affine(header, geometry)
+    array = _read_nifti(file, header) if file.name.lower().endswith(NIFTI_SUFFIXES) else _read_itk(file, header)
+    array = array.reshape(header.grid_shape, order="A")
+    return Volume(array if dtype is None else array.astype(dtype, copy=False), affine)
 
 
-def _read_nifti(path: Path) -> Volume:
+def _read_nifti(path: Path, header: ImageHeader) -> npt.NDArray[Any]:
     import nibabel
 
-    image = nibabel.nifti1.Nifti1Image.from_filename(path)
-    slope, intercept = image.header.get_slope_inter()
-    unscaled = slope in (None, 1.0) and intercept in (None, 0.0)
-    array = np.asanyarray(image.dataobj) if unscaled else image.get_fdata(dtype=np.float32)
-    return Volume(np.asarray(array), np.asarray(image.affine, dtype=np.float64))
+    kind = nibabel.nifti1.Nifti1Image if _is_nifti1(path) else nibabel.nifti2.Nifti2Image
+    compressed = path.name.lower().endswith(".gz")
+    try:
+        with gzip.open(path) if compressed else path.open("rb") as stream:
+            image = kind.from_stream(stream)
+            array = image.get_fdata(dtype=np.float32) if header.scaled else np.asanyarray(image.dataobj)
+            while compressed and stream.read(CHUNK_BYTES):  # gzip compares its checksum at the very end
+                pass
+    except BROKEN_STREAM as error:
+        found = count_bytes(path)
+        if found < header.data_bytes:
+            raise cut_short(path, header.data_bytes, found) from error
+        raise DataError(findings=[unreadable(path, f"damaged inside: {error} ({found} bytes found)")]) from error
+    return np.asarray(array)
 
 
-def _read_itk(path: Path) -> Volume:
+def _is_nifti1(path: Path) -> bool:
+    with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as stream:
+        start = stream.read(4)
+    return NIFTI1_BYTES in (int.from_bytes(start, "little"), int.from_bytes(start, "big"))
+
+
+def _read_itk(path: Path, header: ImageHeader) -> npt.NDArray[Any]:
     import itk
 
     try:
         image = itk.imread(str(path))
     except RuntimeError as error:
-        raise DataError(findings=[unreadable(path, "ITK cannot read it")]) from error
+        message = (
+            f"ITK cannot read it: expected {header.data_bytes} bytes of voxels, found {path.stat().st_size} in all"
+        )
+        raise DataError(findings=[unreadable(path, message)]) from error
     array = np.asarray(itk.array_from_image(image))
-    axes = int(image.GetImageDimension())
-    direction = np.asarray(itk.array_from_matrix(image.GetDirection()), dtype=np.float64)
-    spacing = np.asarray(list(image.GetSpacing()), dtype=np.float64)
-    affine = np.eye(4)
-    affine[:axes, :axes] = direction * spacing
-    affine[:axes, 3] = np.asarray(list(image.GetOrigin()), dtype=np.float64)
-    # ITK's arrays are (z, y, x); its world is LPS.
-    return Volume(np.ascontiguousarray(array.transpose(range(array.ndim - 1, -1, -1))), LPS_TO_RAS @ affine)
-
-
-def unreadable(path: Path, why: str) -> Finding:
-    """Return the finding for a file that is not what its name says (NII001)."""
-    return Finding("NII001", "error", why, "copy the file again from its source", file=path.name)
+    # ITK's arrays are (z, y, x).
+    return np.ascontiguousarray(array.transpose(range(array.ndim - 1, -1, -1)))
 
 
 def write_volume(
@@ -174,9 +154,12 @@ def write_volume(
 
     image = nibabel.nifti1.Nifti1Image(array, np.asarray(affine, dtype=np.float64))
     image.set_sform(affine, code=1)
-    # Sheared grids have no qform; nibabel would store the nearest rotation and the two would disagree.
-    sheared = not np.allclose(np.asarray(image.get_qform()), affine, atol=1e-3)
-    image.set_qform(affine, code=0 if sheared else 1)
+    image.set_qform(affine, code=1)
+    # A sheared grid has no qform, and a rotation close to a half turn loses precision in its quaternion: where the two
+    # forms would disagree, the file has an sform only.
+    moved = corner_displacement_voxels(np.asarray(affine, dtype=np.float64), image.get_qform(), array.shape)
+    if moved > CORNER_TOLERANCE_VOXELS / 10:
+        image.set_qform(affine, code=0)
     image.header.set_xyzt_units("mm")
     if str(path).endswith(".gz"):
         _save_compressed(path, image, overwrite, compression)
@@ -186,9 +169,10 @@ def write_volume(
 
 
 def _save_compressed(path: str | os.PathLike[str], image: Any, overwrite: bool, compression: int) -> None:
-    import gzip
-
-    with atomic_path(path, overwrite) as temporary, temporary.open("wb") as raw:
-        # A fixed time stamp and no name: the same voxels give the same bytes.
-        with gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=compression, mtime=0) as stream:
-            image.to_stream(stream)
+    # A fixed time stamp and no name: the same voxels give the same bytes.
+    with (
+        atomic_path(path, overwrite) as temporary,
+        temporary.open("wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=compression, mtime=0) as stream,
+    ):
+        image.to_stream(stream)

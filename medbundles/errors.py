@@ -35,6 +35,8 @@ class Finding:
         fix: what the user can do about it.
         case: the case's name, when the finding belongs to one.
         file: the file's name (never a full path with a patient's folder in it).
+        allowable: whether the user may take the responsibility for an error (key ``allow``); only where what is
+            uncertain is geometry or meaning, and the work can go on all the same.
     """
 
     code: str
@@ -43,6 +45,7 @@ class Finding:
     fix: str = ""
     case: str | None = None
     file: str | None = None
+    allowable: bool = False
 
     def __str__(self) -> str:
         where = ", ".join(part for part in (f"case {self.case}" if self.case else "", self.file or "") if part)
@@ -52,7 +55,7 @@ class Finding:
 
     def as_dict(self) -> dict[str, str | None]:
         """Return the finding as plain data for ``--json`` and ``run.json``."""
-        return asdict(self)
+        return {key: value for key, value in asdict(self).items() if key != "allowable"}
 
 
 class MedbundlesError(Exception):

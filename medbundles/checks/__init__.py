@@ -1,1 +1,5 @@
-"""Small check functions that return findings; the caller decides what to do with them."""
+"""Small functions that look at data and return findings; whoever calls them decides (see :func:`refuse`)."""
+
+from medbundles.checks.verdict import refuse
+
+__all__ = ["refuse"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from monai.engines import PrepareBatch
+from monai.engines.utils import PrepareBatch
 from torch import Tensor, nn
 
 from medbundles.components.networks.memory_format import MemoryFormat, to_memory_format

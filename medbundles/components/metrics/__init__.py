@@ -1,0 +1,20 @@
+"""Metrics with a row a case, empties stated and intervals."""
+
+from medbundles.components.metrics.case_metric import CaseMetric, CaseRow, ScoredCase
+from medbundles.components.metrics.froc import Froc, OperatingPoint
+from medbundles.components.metrics.lesion_detection import LesionDetection, LesionRow
+from medbundles.components.metrics.pixel_confusion import PixelConfusion, PixelRow
+from medbundles.components.metrics.thresholds import choose_thresholds
+
+__all__ = [
+    "CaseMetric",
+    "CaseRow",
+    "Froc",
+    "LesionDetection",
+    "LesionRow",
+    "OperatingPoint",
+    "PixelConfusion",
+    "PixelRow",
+    "ScoredCase",
+    "choose_thresholds",
+]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from torch import Tensor, nn
 
 from medbundles.errors import ConfigurationError
@@ -33,4 +31,6 @@ class InputNormalized(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the network's output (logits) for an image in its own units."""
-        return cast(Tensor, self.network(self.normalization(image)))
+        # Not typing.cast: TorchScript cannot express it.
+        output: Tensor = self.network(self.normalization(image))
+        return output

@@ -1,0 +1,98 @@
+"""The evaluation's results as files: a row a case, a summary, a curve."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+
+from medbundles.components.distributed import is_writer
+from medbundles.components.metrics import CaseMetric, Froc, LesionDetection
+from medbundles.components.metrics.froc import LUNA16_RATES
+from medbundles.io.atomic import atomic_path, write_csv, write_json
+
+TABLE_NAME = "metrics.csv"
+SUMMARY_NAME = "summary.json"
+FROC_NAME = "froc.png"
+
+
+class MetricTables:
+    """Write ``metrics.csv``, ``summary.json`` and, where lesions are measured, ``froc.png`` when an evaluator ends.
+
+    The table has one row a case, sorted by name, with the columns of all metrics; a column that several metrics have
+    is prefixed with the metric's name. The summary has one entry a metric: means, ``n``, ``n_empty``, intervals.
+
+    Args:
+        output_dir: where the files go; those of an earlier evaluation are replaced.
+        metrics: name to metric, the same objects that the evaluator got.
+        prefix: put before the file names, with an underscore.
+    """
+
+    def __init__(
+        self, output_dir: str | os.PathLike[str], metrics: Mapping[str, CaseMetric[Any]], prefix: str = ""
+    ) -> None:
+        self.output_dir = Path(output_dir)
+        self.metrics = dict(metrics)
+        self.prefix = f"{prefix}_" if prefix else ""
+
+    def attach(self, engine: Engine) -> None:
+        """Write when ``engine`` has completed its run."""
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Write the files, in one process of a group only."""
+        if not is_writer():
+            return
+        rows = merged_table({name: metric.table() for name, metric in self.metrics.items()})
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        write_csv(self.output_dir / f"{self.prefix}{TABLE_NAME}", rows, columns or ["case"])
+        summary = {name: metric.summary() for name, metric in self.metrics.items()}
+        write_json(self.output_dir / f"{self.prefix}{SUMMARY_NAME}", summary)
+        curves = {name: metric.froc() for name, metric in self.metrics.items() if isinstance(metric, LesionDetection)}
+        if any(len(curve.thresholds) for curve in curves.values()):
+            draw_froc(self.output_dir / f"{self.prefix}{FROC_NAME}", curves)
+
+
+def merged_table(tables: Mapping[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Join the rows of several metrics by their ``case``.
+
+    Args:
+        tables: name of the metric to its rows.
+    """
+    columns = [column for table in tables.values() for column in (table[0] if table else {})]
+    rows: dict[str, dict[str, Any]] = {}
+    for name, table in tables.items():
+        for row in table:
+            merged = rows.setdefault(row["case"], {"case": row["case"]})
+            for column, value in row.items():
+                if column != "case":
+                    merged[column if columns.count(column) == 1 else f"{name}_{column}"] = value
+    return [rows[case] for case in sorted(rows)]
+
+
+def draw_froc(path: Path, curves: Mapping[str, Froc]) -> None:
+    """Draw sensitivity against false positives a scan, on LUNA16's axis from 1/8 to 8.
+
+    Args:
+        path: the picture, ending in ``.png``.
+        curves: name to curve; one line each.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    for name, curve in curves.items():
+        axes.step(curve.false_positives_per_scan, curve.sensitivity, where="post", label=name)
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(LUNA16_RATES[0], LUNA16_RATES[-1])
+    axes.set_xticks(LUNA16_RATES, [f"{rate:g}" for rate in LUNA16_RATES])
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("false positives per scan")
+    axes.set_ylabel("sensitivity")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")

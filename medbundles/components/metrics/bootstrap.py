@@ -1,0 +1,43 @@
+"""How sure a figure is: percentile intervals by drawing cases again, with replacement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+RESAMPLES = 1000
+CONFIDENCE = 0.95
+# Fixed: the same rows always give the same interval, whatever else was drawn before.
+SEED = 0
+
+Weights = npt.NDArray[np.int64]
+
+
+def resampling_weights(cases: int, resamples: int = RESAMPLES) -> Weights:
+    """Return how often each case is drawn in each resample, ``(resamples, cases)``."""
+    return np.random.default_rng(SEED).multinomial(cases, np.full(cases, 1.0 / cases), size=resamples)
+
+
+def percentile_interval(
+    cases: int, statistic: Callable[[Weights], npt.NDArray[np.float64]], resamples: int = RESAMPLES
+) -> list[float] | None:
+    """Return the bounds of the 95 % interval of a statistic over cases.
+
+    Args:
+        cases: number of cases.
+        statistic: takes weights ``(resamples, cases)`` and returns one value each; NaN where it is undefined.
+        resamples: number of resamples.
+
+    Returns:
+        ``[low, high]``, or None with fewer than two cases or where the statistic is never defined.
+    """
+    if cases < 2:
+        return None
+    values = statistic(resampling_weights(cases, resamples))
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return None
+    tail = (1.0 - CONFIDENCE) / 2.0
+    return [float(bound) for bound in np.quantile(values, [tail, 1.0 - tail])]

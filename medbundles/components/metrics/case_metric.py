@@ -1,0 +1,181 @@
+"""Base of metrics that keep one row a case."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.distributed as dist
+from ignite.exceptions import NotComputableError
+from ignite.metrics import Metric
+from monai.data.meta_tensor import MetaTensor
+from monai.handlers.utils import from_engine
+from torch import Tensor
+
+from medbundles.components.distributed import rank, world_size
+from medbundles.errors import ConfigurationError
+from medbundles.io.images import case_name, voxel_volume_mm3
+
+
+class CaseRow(Protocol):
+    """What every row of a metric has: the case it belongs to, and its fields as plain data."""
+
+    @property
+    def case(self) -> str:
+        """The case's name."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the columns of the table."""
+
+
+Row = TypeVar("Row", bound=CaseRow)
+
+
+@dataclass(frozen=True)
+class ScoredCase:
+    """One case as arrays.
+
+    Attributes:
+        case: its name.
+        probability: ``(H, W)`` or ``(H, W, D)`` in [0, 1], not copied where it lay in memory already.
+        label: the same shape, boolean.
+        voxel_mm3: volume of a voxel; None where neither tensor knows its affine.
+    """
+
+    case: str
+    probability: npt.NDArray[np.floating[Any]]
+    label: npt.NDArray[np.bool_]
+    voxel_mm3: float | None
+
+
+class CaseMetric(Metric, Generic[Row]):
+    """Collect one row a case during an evaluator's epoch; join the rows of all processes at its end.
+
+    Works as ``key_val_metric`` or in ``additional_metrics`` of MONAI's ``SupervisedEvaluator``, on decollated outputs
+    (lists of ``(C, H, W[, D])``) and on batches. Names and voxel sizes come from the ``MetaTensor`` of the label or of
+    the prediction. A case that a distributed sampler hands out twice is counted once.
+
+    Args:
+        output_transform: takes the engine's output to ``(pred, label)``; the default is
+            ``from_engine(["pred", "label"])``.
+        channel: which channel of the prediction, and of a label with several channels, is measured.
+    """
+
+    def __init__(self, output_transform: Callable[[Any], Any] | None = None, channel: int = 0) -> None:
+        self.channel = channel
+        self._rows: list[Row] = []
+        self._all_rows: list[Row] | None = None
+        super().__init__(output_transform or from_engine(["pred", "label"]), skip_unrolling=True)
+
+    @abstractmethod
+    def measure(self, scored: ScoredCase) -> Row:
+        """Return the row of one case."""
+
+    @abstractmethod
+    def score(self, rows: Sequence[Row]) -> float:
+        """Return the figure that models are compared by, higher is better; NaN where it is undefined."""
+
+    @abstractmethod
+    def summary(self) -> dict[str, Any]:
+        """Return the figures over all cases as plain data."""
+
+    def reset(self) -> None:
+        """Forget all rows (called by the engine when an epoch starts)."""
+        self._rows = []
+        self._all_rows = None
+
+    def update(self, output: Sequence[Any]) -> None:
+        """Add the rows of ``(pred, label)``: two batches ``(B, C, ...)`` or two lists of ``(C, ...)``.
+
+        Raises:
+            ConfigurationError: shapes differ, or the prediction holds no probabilities.
+        """
+        for scored in self._scored_cases(output[0], output[1]):
+            self._rows.append(self.measure(scored))
+        self._all_rows = None
+
+    def compute(self) -> float:
+        """Return :meth:`score` over the rows of all processes.
+
+        Raises:
+            NotComputableError: no case was seen.
+        """
+        self._all_rows = _joined(self._rows)
+        if not self._all_rows:
+            raise NotComputableError(f"{type(self).__name__} has seen no case")
+        return self.score(self._all_rows)
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows of all processes after :meth:`compute`, before it those of this one."""
+        return self._rows if self._all_rows is None else self._all_rows
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return :attr:`rows` as plain data, in the order of the cases' names."""
+        return [row.as_dict() for row in sorted(self.rows, key=case_of)]
+
+    def _scored_cases(self, predictions: Any, labels: Any) -> Iterator[ScoredCase]:
+        for prediction, label in zip(predictions, labels, strict=True):
+            if prediction.shape[1:] != label.shape[1:]:
+                raise ConfigurationError(
+                    f"prediction {tuple(prediction.shape)} and label {tuple(label.shape)} (channel first) are not on "
+                    "the same grid"
+                )
+            name = _case_name(label, prediction) or f"case_{rank() + len(self._rows) * world_size():04d}"
+            plain = prediction.detach()[self.channel].cpu()
+            probability = _array(plain if plain.dtype in (torch.float32, torch.float64) else plain.float())
+            _refuse_non_probabilities(name, probability)
+            channel = self.channel if label.shape[0] > 1 else 0
+            yield ScoredCase(
+                name, probability, _array(label.detach()[channel].cpu() > 0), _voxel_mm3(label, prediction)
+            )
+
+
+def _array(tensor: Tensor) -> npt.NDArray[Any]:
+    return np.asarray(tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor)
+
+
+def case_of(row: CaseRow) -> str:
+    """Return the row's case: the key that tables are sorted by."""
+    return row.case
+
+
+def _case_name(*tensors: Tensor) -> str | None:
+    for tensor in tensors:
+        meta = tensor.meta if isinstance(tensor, MetaTensor) else {}
+        if isinstance(meta.get("case"), str):
+            return str(meta["case"])
+        if isinstance(meta.get("filename_or_obj"), str):
+            return case_name(meta["filename_or_obj"])
+    return None
+
+
+def _voxel_mm3(*tensors: Tensor) -> float | None:
+    affines = (np.asarray(t.affine, dtype=np.float64) for t in tensors if isinstance(t, MetaTensor))
+    return next((voxel_volume_mm3(affine) for affine in affines if affine.shape == (4, 4)), None)
+
+
+def _refuse_non_probabilities(case: str, probability: npt.NDArray[Any]) -> None:
+    low, high = float(probability.min()), float(probability.max())
+    if not (low >= 0.0 and high <= 1.0):  # written so that NaN is refused as well
+        raise ConfigurationError(
+            f"case {case}: the prediction runs from {low:g} to {high:g}, expected probabilities from 0 to 1; "
+            "let the postprocessing apply the sigmoid, and check the weights for NaN"
+        )
+
+
+def _joined(rows: list[Row]) -> list[Row]:
+    if world_size() == 1 or not dist.is_initialized():
+        return rows
+    parts: list[Any] = [None] * world_size()
+    dist.all_gather_object(parts, rows)
+    joined: list[Row] = []
+    for part in parts:
+        seen = {row.case for row in joined}
+        joined.extend(row for row in part if row.case not in seen)
+    return joined

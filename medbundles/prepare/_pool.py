@@ -1,0 +1,105 @@
+"""Cases in parallel processes, with a progress bar where somebody can see it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from medbundles.errors import EnvironmentFailure, Finding, Interrupted
+from medbundles.io.memory import available_memory_bytes
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def run_jobs(function: Callable[[Job], Result], jobs: Sequence[Job], workers: int, title: str) -> list[Result]:
+    """Call ``function`` with every job and return the results in the jobs' order.
+
+    Args:
+        function: a module-level function (it is pickled for the workers, which are spawned).
+        jobs: one argument each.
+        workers: processes; with one, everything runs in this process.
+        title: what the progress bar says.
+
+    Raises:
+        EnvironmentFailure: a worker died, most likely for lack of memory.
+        Interrupted: SIGINT; cases under way are finished first, the next run continues after them.
+    """
+    finished: dict[int, Result] = {}
+    try:
+        finished.update(_watched(_results(function, jobs, workers), len(jobs), title))
+    except BrokenProcessPool as error:
+        fix = "start again with fewer --workers; it continues where it stopped"
+        raise EnvironmentFailure(findings=[Finding("NII015", "error", "a worker process died", fix)]) from error
+    except KeyboardInterrupt as error:
+        raise Interrupted(f"stopped after {len(finished)} of {len(jobs)} cases; start again to continue") from error
+    return [finished[place] for place in range(len(jobs))]
+
+
+def choose_workers(asked: int | None, jobs: int, bytes_per_job: int) -> int:
+    """Return how many processes to use: the cores there are, bounded by the jobs and by the memory that is free.
+
+    Args:
+        asked: the user's number; ``None`` lets the machine decide.
+        jobs: how many jobs there are.
+        bytes_per_job: memory that the largest job takes.
+
+    Raises:
+        EnvironmentFailure: not even one job fits (NII015).
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    available = available_memory_bytes()
+    fitting = cores if available is None else available // max(bytes_per_job, 1)
+    if fitting < 1:
+        message = f"the largest case takes {bytes_per_job / 1e9:.1f} GB, {(available or 0) / 1e9:.1f} GB are free"
+        raise EnvironmentFailure(findings=[Finding("NII015", "error", message, "use a machine with more memory")])
+    return max(1, min(asked or cores, jobs, fitting))
+
+
+def _results(function: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, Result]]:
+    if workers == 1:
+        yield from ((place, function(job)) for place, job in enumerate(jobs))
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as executor:
+        places: dict[Future[Result], int] = {executor.submit(function, job): n for n, job in enumerate(jobs)}
+        try:
+            for future in as_completed(places):
+                yield places[future], future.result()
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, and end with it: a killed parent must not leave writers behind."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _watched(results: Iterator[tuple[int, Result]], total: int, title: str) -> Iterator[tuple[int, Result]]:
+    if not sys.stderr.isatty():
+        yield from results
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(title, total=total)
+        for result in results:
+            yield result
+            progress.advance(task)

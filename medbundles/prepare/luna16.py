@@ -1,0 +1,228 @@
+"""LUNA16 (or anything in its layout) as images, nodule masks, a data list and a fingerprint."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from medbundles.checks import refuse
+from medbundles.checks.luna import Luna16Source, inspect_luna16
+from medbundles.checks.verdict import apply_allow
+from medbundles.errors import ConfigurationError, DataError, Finding
+from medbundles.io.atomic import write_json
+from medbundles.io.datalist import Record, write_datalist
+from medbundles.io.luna16 import Scan
+from medbundles.prepare._luna16_case import CaseJob, CaseResult, convert_case
+from medbundles.prepare._pool import choose_workers, run_jobs
+from medbundles.prepare._workspace import Workspace, refuse_existing
+from medbundles.prepare.fingerprint import FINGERPRINT_NAME, summarize_cases
+from medbundles.prepare.folds import TEST, check_folds, split_subjects, split_subsets
+from medbundles.prepare.nodule_masks import MASK_RULES
+from medbundles.prepare.report import PreparationReport
+
+Split = Literal["seeded", "luna16"]
+OFFICIAL_FOLDS = 10
+# Volume as read, in index order, as written, with its label and the lungs' components: measured 4.6 bytes a voxel byte.
+MEMORY_FACTOR = 5
+
+
+@dataclass(frozen=True)
+class Options:
+    """What shapes the result; kept in ``report.json``."""
+
+    split: Split
+    folds: int
+    test_fraction: float
+    seed: int
+    mask_rule: str
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant (CFG002), all at once."""
+        expected = {
+            "split": (self.split in get_args(Split), f"one of {', '.join(get_args(Split))}"),
+            "folds": (isinstance(self.folds, int) and self.folds >= 1, "a whole number of at least 1"),
+            "test_fraction": (isinstance(self.test_fraction, int | float) and 0 <= self.test_fraction <= 1, "0 to 1"),
+            "seed": (isinstance(self.seed, int), "a whole number"),
+            "mask_rule": (self.mask_rule in MASK_RULES, f"one of {', '.join(MASK_RULES)}"),
+        }
+        findings = [
+            Finding("CFG002", "error", f"{name} is {getattr(self, name)!r}, expected {text}")
+            for name, (right, text) in expected.items()
+            if not right
+        ]
+        if findings:
+            raise ConfigurationError(findings=findings)
+
+
+def prepare(
+    source: Path,
+    output: Path,
+    *,
+    split: Split = "seeded",
+    folds: int = 5,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+    mask_rule: str = "density",
+    workers: int | None = None,
+    overwrite: bool = False,
+    allow: Collection[str] = (),
+    skip_bad_cases: bool = False,
+) -> PreparationReport:
+    """Convert a LUNA16 folder; headers and tables are checked before anything is written.
+
+    Cases that an earlier run finished with the same source, options and code are not converted again; the files'
+    bytes do not depend on the number of workers.
+
+    Args:
+        source: folder with ``subset*/SERIES.mhd`` (or ``SERIES.mhd``) and the tables of annotations.
+        output: prepared folder: ``images/ labels/ datalist.json fingerprint.json report.json``.
+        split: ``seeded`` deals the series out by ``seed``; ``luna16`` takes the official subsets as folds.
+        folds: number of training folds of a seeded split.
+        test_fraction: share of the series (or of the ten subsets, the last ones) kept out of training.
+        seed: of the split.
+        mask_rule: a key of :data:`medbundles.prepare.nodule_masks.MASK_RULES`.
+        workers: processes; the default uses the cores and the memory there are.
+        overwrite: whether a prepared folder may be replaced.
+        allow: fault codes that are taken as warnings; rows with LUN002 or LUN005 are then left out.
+        skip_bad_cases: leave bad cases out instead of refusing everything; they are named in the report.
+
+    Raises:
+        DataError: what the checks refuse, all at once.
+        OutputConflict: the output exists or another run writes to it.
+        ConfigurationError: an option that cannot be meant, or ``split: luna16`` without subset folders.
+    """
+    started = time.monotonic()
+    options = Options(split, folds, test_fraction, seed, mask_rule)
+    refuse_existing(output, overwrite)
+    found = inspect_luna16(source)
+    findings, bad = judge(found.findings, allow, skip_bad_cases)
+    scans = [scan for scan in found.scans if scan.series not in bad]
+    if split == "luna16":
+        _refuse_unnumbered(scans)
+    with Workspace(output) as workspace:
+        workspace.forget_others(scan.series for scan in scans)
+        results = _convert(found, scans, mask_rule, output, workers)
+        judged, refused = judge([f for result in results for f in result.findings], allow, skip_bad_cases)
+        good = [result for result in results if result.case not in refused]
+        workspace.forget_others(result.case for result in good)
+        if not good:
+            raise DataError(findings=[Finding("TRN011", "error", "no case is left", "mend the errors above")])
+        subsets = {scan.series: scan.subset for scan in scans}
+        subjects, subject_findings = find_subjects(good)
+        parts, part_findings = assign_parts(good, subjects, subsets, options)
+        report = PreparationReport(
+            kind="luna16",
+            output=output,
+            options=vars(options),
+            cases={"training": sum(p != TEST for p in parts.values()), "testing": list(parts.values()).count(TEST)},
+            counts=count_nodules(good),
+            findings=(*findings, *judged, *refuse([*subject_findings, *part_findings])),
+            skipped=tuple(sorted({*bad, *refused})),
+            reused=sum(result.reused for result in good),
+            seconds=time.monotonic() - started,
+        )
+        _publish(report, good, parts, subjects, subsets if split == "luna16" else {})
+    return report
+
+
+def judge(findings: Sequence[Finding], allow: Collection[str], skip_bad_cases: bool) -> tuple[list[Finding], set[str]]:
+    """Refuse, unless bad cases may be skipped; return the findings and the names of the cases to leave out.
+
+    Raises:
+        DataError: errors that belong to no case, or any error when bad cases may not be skipped.
+    """
+    if not skip_bad_cases:
+        return refuse(findings, allow), set()
+    judged = apply_allow(findings, allow)
+    bad = {finding.case for finding in judged if finding.level == "error" and finding.case}
+    refuse([finding for finding in judged if finding.level != "error" or not finding.case])
+    return judged, bad
+
+
+def _refuse_unnumbered(scans: Sequence[Scan]) -> None:
+    outside = [scan.path.name for scan in scans if scan.subset is None or scan.subset >= OFFICIAL_FOLDS]
+    if outside:
+        message = f"split luna16: {len(outside)} scans lie in no folder subset0 to subset9, {outside[0]} for instance"
+        raise ConfigurationError(findings=[Finding("CFG002", "error", message, "use --split seeded")])
+
+
+def _convert(
+    found: Luna16Source, scans: Sequence[Scan], mask_rule: str, output: Path, workers: int | None
+) -> list[CaseResult]:
+    jobs = [
+        CaseJob(scan.series, scan.path, found.annotations.get(scan.series, ()), mask_rule, output) for scan in scans
+    ]
+    largest = max((found.headers[scan.series].data_bytes for scan in scans), default=0)
+    return run_jobs(convert_case, jobs, choose_workers(workers, len(jobs), MEMORY_FACTOR * largest), "prepare luna16")
+
+
+def find_subjects(results: Sequence[CaseResult]) -> tuple[dict[str, str], list[Finding]]:
+    """Return the subject of each case: the case itself, but one for scans whose voxels are the same."""
+    first: dict[str, str] = {}
+    subjects, findings = {}, []
+    for result in results:
+        content = (result.fingerprint or {})["image_sha256"]
+        subjects[result.case] = first.setdefault(content, result.case)
+        if subjects[result.case] != result.case:
+            message = f"the same voxels as case {first[content]}: kept in the same part of the split"
+            findings.append(Finding("NII014", "warning", message, "delete one of them", result.case))
+    return subjects, findings
+
+
+def assign_parts(
+    results: Sequence[CaseResult], subjects: Mapping[str, str], subsets: Mapping[str, int | None], options: Options
+) -> tuple[dict[str, int], list[Finding]]:
+    """Return the fold of each case (:data:`~medbundles.prepare.folds.TEST` for the test part) and what to warn of."""
+    if options.split == "luna16":
+        numbered = {subject: subsets[subject] or 0 for subject in subjects.values()}
+        by_subject = split_subsets(numbered, options.test_fraction, OFFICIAL_FOLDS)
+        return {case: by_subject[subject] for case, subject in subjects.items()}, []
+    nodules: Counter[str] = Counter()
+    for result in results:
+        nodules[subjects[result.case]] += len(result.nodules)
+    strata = {subject: "with nodules" if nodules[subject] else "without" for subject in subjects.values()}
+    by_subject = split_subjects(strata, options.folds, options.test_fraction, options.seed)
+    parts = {case: by_subject[subject] for case, subject in subjects.items()}
+    return parts, check_folds(parts, options.folds)
+
+
+def count_nodules(results: Sequence[CaseResult]) -> dict[str, int]:
+    """Return how many nodules there are, malignant ones among them, and how their masks came about."""
+    nodules = [nodule for result in results for nodule in result.nodules]
+    origins: Counter[str] = Counter()
+    for result in results:
+        origins.update(result.origins or {})
+    counts = {"nodules": len(nodules), "malignant": sum(nodule["malignant"] is True for nodule in nodules)}
+    return counts | {f"masks by {name}": origins[name] for name in sorted(origins)}
+
+
+def _publish(
+    report: PreparationReport,
+    results: Sequence[CaseResult],
+    parts: Mapping[str, int],
+    subjects: Mapping[str, str],
+    test_folds: Mapping[str, int | None],
+) -> None:
+    """Write the tables, the data list last: a folder that has one is complete."""
+    training: list[Record] = []
+    testing: list[Record] = []
+    for result in results:
+        case, tested = result.case, parts[result.case] == TEST
+        record: Record = {
+            "image": f"images/{case}.nii.gz",
+            "label": f"labels/{case}.nii.gz",
+            "case": case,
+            "subject": subjects[case],
+            "fold": test_folds.get(case) if tested else parts[case],
+            "nodules": list(result.nodules),
+        }
+        if record["fold"] is None:  # the test part of a seeded split
+            del record["fold"]
+        (testing if tested else training).append(record)
+    write_json(report.output / FINGERPRINT_NAME, summarize_cases({r.case: r.fingerprint or {} for r in results}))
+    report.write()
+    write_datalist(report.output, training, testing)

@@ -1,0 +1,29 @@
+"""Handlers for training and validation engines; each is constructible from a configuration."""
+
+from medbundles.components.handlers.early_stop import EarlyStop
+from medbundles.components.handlers.epoch_reseed import EpochReseed
+from medbundles.components.handlers.events import TrainingEvents
+from medbundles.components.handlers.handler_group import HandlerGroup
+from medbundles.components.handlers.history import History
+from medbundles.components.handlers.progress_line import ProgressLine
+from medbundles.components.handlers.resumable_checkpoint import ResumableCheckpoint
+from medbundles.components.handlers.scheduled_validation import ScheduledValidation
+from medbundles.components.handlers.segmentation_preview import SegmentationPreview
+from medbundles.components.handlers.stop_on_nan import StopOnNan
+from medbundles.components.handlers.stop_on_signal import StopOnSignal
+from medbundles.components.handlers.weight_average import WeightAverage
+
+__all__ = [
+    "EarlyStop",
+    "EpochReseed",
+    "HandlerGroup",
+    "History",
+    "ProgressLine",
+    "ResumableCheckpoint",
+    "ScheduledValidation",
+    "SegmentationPreview",
+    "StopOnNan",
+    "StopOnSignal",
+    "TrainingEvents",
+    "WeightAverage",
+]

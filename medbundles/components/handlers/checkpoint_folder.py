@@ -1,0 +1,100 @@
+"""The files that a run's checkpoints are kept in."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medbundles.components.tensor_file import read_tensor_file, write_tensor_file
+from medbundles.errors import DataError, Finding
+from medbundles.io.atomic import atomic_path
+
+LAST, PREVIOUS, BEST = RESUMABLE_FILES = ("last.pt", "previous.pt", "best.pt")
+logger = logging.getLogger(__name__)
+
+
+class CheckpointFolder:
+    """``last.pt``, ``previous.pt``, ``best.pt`` and weight files in one folder.
+
+    Args:
+        path: the folder; made when the first file is written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def write(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write one file atomically.
+
+        Raises:
+            EnvironmentFailure: the disk is full; the file of that name is untouched.
+        """
+        write_tensor_file(self.path / name, content)
+
+    def write_last(self, content: Mapping[str, Any]) -> None:
+        """Write ``last.pt`` and keep the one before as ``previous.pt``; at no moment is there none."""
+        last = self.path / LAST
+        if last.exists():
+            with atomic_path(self.path / PREVIOUS) as temporary:
+                _link_or_copy(last, temporary)
+        self.write(LAST, content)
+
+    def read(self, file: Path) -> Any:
+        """Read a checkpoint.
+
+        Raises:
+            DataError: it is missing (TRN011) or damaged (TRN007); the newest good one beside it is named.
+            UntrustedContent: it holds more than tensors and plain values (TRU002).
+        """
+        try:
+            content = read_tensor_file(file)
+            if not _is_checkpoint(content):
+                message = "weights only, no checkpoint to resume from"
+                raise DataError(findings=[Finding("TRN007", "error", message, file=file.name)])
+        except DataError as error:
+            fix = _advice(file)
+            raise DataError(
+                findings=[Finding(f.code, f.level, f.message, fix, file=f.file) for f in error.findings]
+            ) from error
+        return content
+
+    def to_resume(self, resume: bool | str | os.PathLike[str]) -> Path | None:
+        """Return the checkpoint that the key ``resume`` means, or ``None`` to start from the beginning."""
+        if resume is False or resume is None:
+            return None
+        if resume is not True:
+            return Path(resume)
+        last = self.path / LAST
+        if not any((self.path / name).exists() for name in RESUMABLE_FILES):
+            logger.warning("no checkpoint in %s yet: starting with epoch 1", self.path)
+            return None
+        return last
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        # Some file systems have no hard links.
+        shutil.copyfile(source, target)
+
+
+def _advice(file: Path) -> str:
+    """Name the newest good checkpoint beside a bad one."""
+    others = [file.parent / name for name in RESUMABLE_FILES if name != file.name]
+    for other in sorted((o for o in others if o.exists()), key=lambda o: o.stat().st_mtime, reverse=True):
+        try:
+            content = read_tensor_file(other)
+        except DataError:
+            continue
+        if _is_checkpoint(content):
+            return f"{other.name} of epoch {content['trainer']['epoch']} is good: --resume {other}"
+    return "no other checkpoint in its folder is good: start again without --resume"
+
+
+def _is_checkpoint(content: Any) -> bool:
+    return isinstance(content, dict) and {"networks", "objects", "trainer", "evaluator"} <= content.keys()

@@ -1,0 +1,136 @@
+"""Pictures of fixed validation cases at every validation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from ignite.engine import Engine, Events
+from monai.data.meta_tensor import MetaTensor
+
+from medbundles.components.distributed import is_writer
+from medbundles.components.handlers.outputs import case_names
+from medbundles.components.overlay import (
+    Picture,
+    draw_overlay,
+    even_slices,
+    sheet,
+    telling_slices,
+    to_radiological,
+    write_png,
+)
+
+
+class SegmentationPreview:
+    """Draw predictions of the same validation cases at each validation: found green, missed orange, false red.
+
+    ``previews/epoch_0005.png`` has one row a case, half its slices through the label, the others evenly spaced.
+    TensorBoard gets six evenly spaced slices a case, as in chapter 13 of Deep Learning with PyTorch. The display is
+    radiological: the patient's right on the picture's left, anterior up.
+
+    Args:
+        output_dir: where ``previews`` and ``tensorboard`` are.
+        cases: names of the cases, or how many to take: the first of the first validation, and these ever after.
+        slices: slices of each case on the PNG and in TensorBoard.
+        window_hu: intensities shown as black and white.
+        threshold: predictions above it count; ``pred`` must be probabilities or masks (after postprocessing).
+        channel: channel of the image that is shown.
+        tensorboard: whether to write TensorBoard images, too.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | os.PathLike[str],
+        cases: int | Sequence[str] = 12,
+        slices: int = 6,
+        window_hu: Sequence[float] = (-1000.0, 400.0),
+        threshold: float = 0.5,
+        channel: int = 0,
+        tensorboard: bool = True,
+    ) -> None:
+        self.output_dir = Path(output_dir)
+        self.limit = cases if isinstance(cases, int) else len(cases)
+        self.cases: list[str] = [] if isinstance(cases, int) else list(cases)
+        self._collecting = isinstance(cases, int)
+        self.slices = slices
+        self.window = (float(window_hu[0]), float(window_hu[1]))
+        self.threshold = threshold
+        self.channel = channel
+        self.tensorboard = tensorboard
+        self._rows: dict[str, list[Picture]] = {}
+        self._images: dict[str, list[Picture]] = {}
+
+    def attach(self, engine: Engine) -> None:
+        """Draw at the validations of this evaluator; its output must hold ``image``, ``label`` and ``pred``."""
+        if not is_writer() or self.limit == 0:
+            return
+        engine.add_event_handler(Events.EPOCH_STARTED, self._clear)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._draw)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
+
+    def _clear(self, _: Engine) -> None:
+        self._rows, self._images = {}, {}
+
+    def _draw(self, engine: Any) -> None:
+        outputs = engine.state.output if isinstance(engine.state.output, list) else _take_apart(engine.state.output)
+        for case, output in zip(case_names(engine.state.batch), outputs, strict=False):
+            if self._collecting and case not in self.cases and len(self.cases) < self.limit:
+                self.cases.append(case)
+            if case in self.cases:
+                self._draw_case(case, output)
+
+    def _draw_case(self, case: str, output: dict[str, Any]) -> None:
+        affine = _affine(output["image"])
+        image = to_radiological(_volume(output["image"], self.channel), affine)
+        label = to_radiological(_volume(output["label"]), affine)
+        prediction = to_radiological(_volume(output["pred"]) > self.threshold, affine)
+
+        def pictures(numbers: Sequence[int]) -> list[Picture]:
+            return [draw_overlay(image[..., k], prediction[..., k], label[..., k], self.window) for k in numbers]
+
+        self._rows[case] = pictures(telling_slices(label, self.slices))
+        if self.tensorboard:
+            self._images[case] = pictures(even_slices(image.shape[2], self.slices))
+
+    def _write(self, engine: Engine) -> None:
+        self._collecting = False
+        shown = [case for case in self.cases if case in self._rows]
+        if not shown:
+            return
+        epoch = int(engine.state.epoch)
+        picture = sheet([self._rows[case] for case in shown], shown)
+        write_png(self.output_dir / "previews" / f"epoch_{epoch:04d}.png", picture)
+        if self.tensorboard:
+            self._write_tensorboard(shown, epoch)
+        self._clear(engine)
+
+    def _write_tensorboard(self, shown: Sequence[str], epoch: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        # A folder of its own: TensorBoard reads one growing file a folder, and the scalars have theirs.
+        with SummaryWriter(str(self.output_dir / "tensorboard" / "previews")) as writer:
+            for number, case in enumerate(shown):
+                for index, picture in enumerate(self._images[case]):
+                    writer.add_image(f"{number:02d}_{case}/slice_{index}", picture, epoch, dataformats="HWC")
+
+
+def _take_apart(output: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return one dictionary per item of a collated output."""
+    keys = ("image", "label", "pred")
+    return [{key: output[key][index] for key in keys} for index in range(len(output["pred"]))]
+
+
+def _volume(tensor: Any, channel: int = 0) -> npt.NDArray[Any]:
+    """Return one channel of an item ``(C, H, W[, D])`` as ``(H, W, D)``."""
+    array: npt.NDArray[Any] = np.asarray(tensor.detach().cpu())[channel]
+    return array if array.ndim == 3 else array[..., None]
+
+
+def _affine(tensor: Any) -> npt.NDArray[np.float64]:
+    """Return an image's affine; a plain tensor is taken to be in RAS order."""
+    affine = tensor.affine if isinstance(tensor, MetaTensor) else np.eye(4)
+    return np.asarray(affine, dtype=np.float64)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from medbundles.errors import ConfigurationError, Finding
+from medbundles.io.model_json import MODEL_JSON
 
 METADATA = Path("configs/metadata.json")
-MODEL_FILE = "model.pt"
-MODEL_DESCRIPTION = "model.json"
 RESULTS = "results.json"
 
 
@@ -110,23 +110,30 @@ def read_bundle(name: str) -> Bundle:
         description=str(metadata.get("description", "")),
         metadata=metadata,
         configs=tuple(sorted(path.name for path in (folder / "configs").glob("*.yaml"))),
-        model=read_model(folder),
+        model=released_model(folder),
     )
 
 
-def read_model(folder: Path) -> ReleasedModel | None:
-    """Return the released weights of the bundle in ``folder``: beside it in ``models/NAME`` or in its own ``models``."""
+def released_model(folder: Path) -> ReleasedModel | None:
+    """Return the released weights of a bundle: beside it in ``models/NAME``, or in its own ``models``."""
     for models in (folder.parent.parent / "models" / folder.name, folder / "models"):
-        if (models / MODEL_DESCRIPTION).is_file():
+        if (models / MODEL_JSON).is_file():
             results = models / RESULTS
             weights = sorted(path.name for path in models.iterdir() if path.suffix in {".pt", ".safetensors"})
             return ReleasedModel(
                 folder=models,
-                description=_read_json(models / MODEL_DESCRIPTION),
+                description=_read_json(models / MODEL_JSON),
                 results=_read_json(results) if results.is_file() else {},
                 files=tuple(weights),
             )
     return None
+
+
+def with_bundle_root(config: str, root: str) -> str:
+    """Return a configuration's text with its top-level ``bundle_root`` replaced; everything else stays as it is."""
+    # A function, not a replacement string: a folder's name may hold what re would take for a group reference.
+    line = re.compile(r"^bundle_root:[^#\n]*?(?=[ \t]*(?:#.*)?$)", flags=re.MULTILINE)
+    return line.sub(lambda _: f'bundle_root: "{root}"', config)
 
 
 def require(kind: str, name: str, known: list[str]) -> str:

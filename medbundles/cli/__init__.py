@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from medbundles.errors import MedbundlesError
+from medbundles.errors import MedbundlesError, causes
 
 app = typer.Typer(
     name="medbundles",
@@ -30,21 +30,9 @@ def main() -> None:
     try:
         app()
     except (MedbundlesError, RuntimeError) as error:
-        refusal = refusal_behind(error)
+        # MONAI wraps whatever an expression of a configuration raises; the user must not notice.
+        refusal = next((cause for cause in causes(error) if isinstance(cause, MedbundlesError)), None)
         if refusal is None:
             raise
         print(refusal, file=sys.stderr)
         sys.exit(int(refusal.exit_code))
-
-
-def refusal_behind(error: BaseException) -> MedbundlesError | None:
-    """Return the expected failure at the bottom of an exception's causes.
-
-    MONAI wraps whatever an expression of a configuration raises in a ``RuntimeError``; the user must not notice.
-    """
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, MedbundlesError):
-            return seen
-        seen = seen.__cause__ or seen.__context__
-    return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -22,21 +21,16 @@ def copy(
     """Copy a bundle, its released weights included, to a folder of your own."""
     from medbundles.errors import OutputConflict
     from medbundles.io.atomic import write_text
-    from medbundles.registry import bundle_folder, read_model
+    from medbundles.registry import bundle_folder, released_model, with_bundle_root
 
     source = bundle_folder(name)
     if directory.exists():
         raise OutputConflict(f"{directory} exists; choose another folder")
     shutil.copytree(source, directory, ignore=shutil.ignore_patterns("__pycache__", "runs"))
-    model = read_model(source)
+    model = released_model(source)
     if model is not None and not (directory / "models").exists():
         shutil.copytree(model.folder, directory / "models")
     for config in sorted((directory / "configs").glob("*.yaml")):
         write_text(config, with_bundle_root(config.read_text(encoding="utf-8"), directory.resolve().as_posix()))
-    print(f"{name} copied to {directory}; try\n  python -m monai.bundle run --config_file {directory}/configs/train.yaml")
-
-
-def with_bundle_root(config: str, root: str) -> str:
-    """Return a configuration's text with its top-level ``bundle_root`` replaced; everything else stays as it is."""
-    # Not a plain replacement string: a folder's name may hold what re would take for a group reference.
-    return re.sub(r"^bundle_root:[^#\n]*?(?=\s*(#.*)?$)", lambda _: f'bundle_root: "{root}"', config, flags=re.MULTILINE)
+    print(f"{name} copied to {directory}; try")
+    print(f"  python -m monai.bundle run --config_file {directory}/configs/train.yaml")

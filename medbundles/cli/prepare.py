@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+KINDS = ("luna16", "nnunet")
 
 
 def register(app: typer.Typer) -> None:
@@ -18,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 def prepare(
     context: typer.Context,
-    kind: Annotated[str, typer.Argument(help="Kind of source: luna16, nnunet.", metavar="KIND")],
+    kind: Annotated[str, typer.Argument(help=f"Kind of source: {', '.join(KINDS)}.", metavar="KIND")],
     source: Annotated[Path, typer.Option(help="Folder of the public data set, or in its layout.")],
     output: Annotated[Path, typer.Option(help="Folder to write to; an interrupted run continues there.")],
 ) -> None:
@@ -26,11 +27,9 @@ def prepare(
 
     Options of one kind only, such as --split luna16, are listed in docs/reference/keys.md.
     """
-    import medbundles.prepare as kinds
     from medbundles.cli.options import bind_options
     from medbundles.registry import require
 
-    names = sorted(module.name for module in pkgutil.iter_modules(kinds.__path__) if not module.name.startswith("_"))
-    module = importlib.import_module(f"medbundles.prepare.{require('kind of source', kind, names)}")
+    module = importlib.import_module(f"medbundles.prepare.{require('kind of source', kind, list(KINDS))}")
     options = bind_options(module.prepare, context.args, given=("source", "output"))
     print(module.prepare(source, output, **options))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from pathlib import Path
 from typing import Annotated
 
@@ -18,15 +17,14 @@ def register(app: typer.Typer) -> None:
 def samples(
     name: Annotated[str, typer.Argument(help="Bundle whose kind of data is made.", metavar="NAME")],
     output: Annotated[Path, typer.Option(help="Folder to write to; made if absent.")],
-    cases: Annotated[int | None, typer.Option(min=1, help="How many cases; the default suits a short training.")] = None,
+    cases: Annotated[int | None, typer.Option(min=1, help="How many cases; by default enough to train on.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; the default uses every core.")] = None,
 ) -> None:
     """Write a synthetic data set in the layout of the public one, so that everything can be tried at once."""
-    import medbundles.samples as writers
-    from medbundles.registry import require
+    from medbundles.registry import bundle_names, require
 
-    require("bundle with samples", name, sorted(module.name for module in pkgutil.iter_modules(writers.__path__)))
+    require("bundle", name, bundle_names())
     writer = importlib.import_module(f"medbundles.samples.{name}")
     writer.write_samples(output, cases=cases or writer.DEFAULT_CASES, seed=seed, workers=workers)
     print(f"samples of {name} written to {output}")

@@ -64,8 +64,9 @@ def describe(count: int, in_tissue: int, voxels: int) -> str:
 def count_nonfinite(array: npt.NDArray[Any], modality: str | None = None) -> tuple[int, int]:
     """Count the NaN and infinite voxels, and those among them that tissue surrounds.
 
-    A broken voxel lies in tissue when a finite voxel at most two steps away is no background, or when the volume holds
-    so many that looking at each is pointless (all of them count as tissue then).
+    A broken voxel lies in tissue when the mean of the finite voxels at most two steps away is brighter than background
+    (the mean, because single voxels of noisy air are bright), or when the volume holds so many broken voxels that
+    looking at each is pointless (all of them count as tissue then).
 
     Args:
         array: voxels, any number of axes.
@@ -80,17 +81,25 @@ def count_nonfinite(array: npt.NDArray[Any], modality: str | None = None) -> tup
     count = int(array.size - np.count_nonzero(finite))
     if count == 0 or count >= REPLACEABLE_SHARE * array.size:
         return count, count
-    limit = AIR_LIMIT_HU
-    if modality != "CT":
-        low, high = np.percentile(array[finite], (0, 99))
-        limit = low + DARK_SHARE * (high - low)
     positions = np.argwhere(~finite)
-    touched = np.zeros(count, dtype=bool)
+    if modality == "CT":
+        floor, limit = AIR_HU, AIR_LIMIT_HU
+    else:
+        floor, high = np.percentile(array[finite], (0, 99))
+        limit = floor + DARK_SHARE * (high - floor)
+    return count, int(np.count_nonzero(_surroundings(array, positions, floor) > limit))
+
+
+def _surroundings(array: npt.NDArray[Any], positions: npt.NDArray[np.intp], floor: float) -> npt.NDArray[np.float64]:
+    """Return the mean of the finite voxels around each position, padding below the floor raised to it."""
+    total, counted = np.zeros(len(positions)), np.zeros(len(positions))
     last = np.array(array.shape) - 1
-    steps = itertools.product(*[range(-REACH_VOXELS, REACH_VOXELS + 1)] * min(3, array.ndim))
-    for step in steps:
+    for step in itertools.product(*[range(-REACH_VOXELS, REACH_VOXELS + 1)] * min(3, array.ndim)):
         shift = np.zeros(array.ndim, dtype=int)
         shift[array.ndim - len(step) :] = step
-        values = array[tuple(np.clip(positions + shift, 0, last).T)]
-        touched |= np.isfinite(values) & (values > limit)
-    return count, int(np.count_nonzero(touched))
+        values = array[tuple(np.clip(positions + shift, 0, last).T)].astype(np.float64)
+        usable = np.isfinite(values)
+        total[usable] += np.maximum(values[usable], floor)
+        counted += usable
+    # Surrounded by nothing but broken voxels: nobody can say what was there.
+    return np.where(counted > 0, total / np.maximum(counted, 1), np.inf)

@@ -63,7 +63,11 @@ def _first_bytes(path: Path) -> bytes:
 def _parse(path: Path, start: bytes) -> Any:
     import nibabel
 
-    for kind, length in ((nibabel.nifti1.Nifti1Header, NIFTI1_BYTES), (nibabel.nifti2.Nifti2Header, NIFTI2_BYTES)):
+    kinds: tuple[tuple[Any, int], ...] = (
+        (nibabel.nifti1.Nifti1Header, NIFTI1_BYTES),
+        (nibabel.nifti2.Nifti2Header, NIFTI2_BYTES),
+    )
+    for kind, length in kinds:
         sizes = {int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big")}
         if length in sizes and len(start) >= length:
             return kind(start[:length], check=False)

@@ -1,0 +1,160 @@
+"""The checks of cases that a network shall be applied to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from medbundles.checks import nifti
+from medbundles.checks.verdict import apply_allow, has_errors, refuse
+from medbundles.checks.voxels import VoxelFacts, facts_of_all
+from medbundles.errors import DataError, Finding, MedbundlesError
+from medbundles.io.datalist import Record
+from medbundles.io.headers import Geometry, ImageHeader, choose_affine, read_header
+
+
+def check_cases(
+    cases: Sequence[Record],
+    *,
+    channels: Sequence[str],
+    modality: str | None = None,
+    allow: Collection[str] = (),
+    geometry: Geometry | None = None,
+    skip_bad_cases: bool = False,
+    patch_size: Sequence[int] | None = None,
+) -> tuple[list[Record], list[Finding]]:
+    """Check the cases of an inference; labels they may have are not looked at.
+
+    Args:
+        cases: records as :func:`medbundles.io.cases.find_cases` returns them.
+        channels: the network's channel names in their order.
+        modality: ``CT`` takes the values as HU.
+        allow: fault codes whose allowable errors become warnings.
+        geometry: which NIfTI form counts where sform and qform disagree.
+        skip_bad_cases: leave cases with errors out instead of refusing all of them.
+        patch_size: the network's window, for a note on smaller volumes.
+
+    Returns:
+        The cases without errors, and all findings; errors are among them only with ``skip_bad_cases``.
+
+    Raises:
+        DataError: a case is bad and ``skip_bad_cases`` is false, or no good case is left.
+        EnvironmentFailure: the only fault is that a volume is larger than the memory (NII015).
+    """
+    findings_by_case = [
+        apply_allow(findings, allow)
+        for findings in check_images(
+            cases, channels=channels, modality=modality, geometry=geometry, purpose="infer", patch_size=patch_size
+        )
+    ]
+    findings = [finding for of_case in findings_by_case for finding in of_case]
+    good = [case for case, of_case in zip(cases, findings_by_case, strict=True) if not has_errors(of_case)]
+    if not skip_bad_cases or not good:
+        findings = refuse(findings)
+    return good, findings
+
+
+def check_images(
+    cases: Sequence[Record],
+    *,
+    channels: Sequence[str],
+    modality: str | None,
+    geometry: Geometry | None,
+    purpose: nifti.Purpose,
+    patch_size: Sequence[int] | None = None,
+) -> list[list[Finding]]:
+    """Check the images of every case, headers first, then the voxels of the files whose headers passed.
+
+    Args:
+        cases: records with absolute paths.
+        channels: the channel names in their order.
+        modality: ``CT`` takes the values as HU.
+        geometry: which NIfTI form counts where sform and qform disagree.
+        purpose: what the images are for; training is stricter.
+        patch_size: the network's window, for a note on smaller volumes.
+
+    Returns:
+        One list of findings a case, in the order of the cases.
+    """
+    headers: dict[Path, ImageHeader] = {}
+    results: list[list[Finding]] = []
+    for case in cases:
+        findings = check_channels(case, channels)
+        for path in images_of(case):
+            header, wrong = examine(path, geometry)
+            if header is not None:
+                headers[path] = header
+                in_files = len(channels) if len(images_of(case)) == 1 else 1
+                wrong += nifti.check_axes(header, in_files)
+                wrong += nifti.check_size(header, patch_size) + nifti.check_memory(header)
+            findings += wrong
+        present = [headers[path] for path in images_of(case) if path in headers]
+        # A label is compared with its image in training; inference does not look at it.
+        aligned = len(images_of(case)) > 1 or (purpose == "train" and bool(case.get("label")))
+        findings += check_aligned(present, aligned)
+        results.append(of_case(findings, case))
+    sound = [path for case, of in zip(cases, results, strict=True) for path in images_of(case) if not has_errors(of)]
+    facts = facts_of_all(sound, modality, geometry)
+    for case, findings in zip(cases, results, strict=True):
+        for path in images_of(case):
+            if path in facts:
+                findings += of_case(check_values(headers[path], facts, path, modality, purpose), case)
+    return results
+
+
+def check_channels(case: Record, channels: Sequence[str]) -> list[Finding]:
+    """NII008: as many files as channels, or one 4D file with all of them."""
+    found = len(images_of(case))
+    if found in (1, len(channels)):
+        return []
+    message = f"{found} images, expected {len(channels)} in this order: {', '.join(channels)}"
+    return [Finding("NII008", "error", message, "list one file for each channel")]
+
+
+def examine(path: Path, geometry: Geometry | None) -> tuple[ImageHeader | None, list[Finding]]:
+    """Read a header and check what it says about space; its affine is then the one that counts."""
+    try:
+        header = read_header(path)
+        return replace(header, affine=choose_affine(header, geometry)), []
+    except DataError as error:
+        return None, list(error.findings)
+
+
+def check_aligned(headers: Sequence[ImageHeader], aligned: bool) -> list[Finding]:
+    """NII004 and NII006 over the images of one case.
+
+    Args:
+        headers: of the images that could be read.
+        aligned: whether the case has files that must lie on each other.
+    """
+    findings = [finding for header in headers for finding in nifti.check_world(header, aligned)]
+    for other in headers[1:]:
+        findings += nifti.check_same_grid(headers[0], other)
+    return findings
+
+
+def check_values(
+    header: ImageHeader,
+    facts: Mapping[Path, VoxelFacts | MedbundlesError],
+    path: Path,
+    modality: str | None,
+    purpose: nifti.Purpose,
+) -> list[Finding]:
+    """Check an image's voxels: finite, not constant, HU where they should be."""
+    measured = facts[path]
+    if isinstance(measured, MedbundlesError):
+        return list(measured.findings)
+    findings = nifti.check_finite(measured, purpose, header.name) + nifti.check_contrast(measured, header.name)
+    return findings + (nifti.check_hounsfield(header, measured) if modality == "CT" else [])
+
+
+def images_of(case: Record) -> list[Path]:
+    """Return a record's image files in the order of the channels."""
+    image = case["image"]
+    return [Path(image)] if isinstance(image, str) else [Path(item) for item in image]
+
+
+def of_case(findings: Sequence[Finding], case: Record) -> list[Finding]:
+    """Name the case in findings about one of its files."""
+    return [replace(finding, case=finding.case or str(case["case"])) for finding in findings]

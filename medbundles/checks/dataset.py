@@ -1,0 +1,215 @@
+"""The checks of a data list: every case whole, labels on their images, nothing shared by training and testing."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from medbundles.checks import nifti
+from medbundles.checks.cases import check_images, examine, images_of, of_case
+from medbundles.checks.verdict import apply_allow, has_errors, severity
+from medbundles.checks.voxels import VoxelFacts, facts_of_all
+from medbundles.errors import Finding, MedbundlesError
+from medbundles.io.datalist import Part, Record, read_datalist, records
+from medbundles.io.headers import Geometry
+
+# More notes than this of one kind are said in one line with their count.
+LARGEST_LIST_OF_NOTES = 3
+
+
+def check_dataset(
+    dataset_dir: str | os.PathLike[str],
+    *,
+    label_values: Collection[int],
+    channels: Sequence[str],
+    modality: str | None = None,
+    fold: int | None = None,
+    allow: Collection[str] = (),
+    geometry: Geometry | None = None,
+    patch_size: Sequence[int] | None = None,
+) -> list[Finding]:
+    """Check a prepared folder as training will use it.
+
+    Args:
+        dataset_dir: the folder that holds ``datalist.json``.
+        label_values: the values labels may have, background included.
+        channels: the channel names in their order.
+        modality: ``CT`` takes the values as HU.
+        fold: the fold that validates; None keeps every fold apart from every other, as cross-validation needs it.
+        allow: fault codes whose allowable errors become warnings.
+        geometry: which NIfTI form counts where sform and qform disagree.
+        patch_size: the network's window, for a note on smaller volumes.
+
+    Returns:
+        All findings, errors first.
+
+    Raises:
+        DataError: there is no data list or no record (TRN011).
+    """
+    parts = _parts(dataset_dir, fold)
+    everything = [record for part in parts.values() for record in part]
+    findings = check_records(
+        everything,
+        label_values=label_values,
+        channels=channels,
+        modality=modality,
+        allow=allow,
+        geometry=geometry,
+        patch_size=patch_size,
+    )
+    if not has_errors(findings):  # the contents of files that cannot be read cannot be compared
+        findings += check_leaks(parts, modality, geometry)
+    return sorted(findings, key=severity)
+
+
+def check_records(
+    cases: Sequence[Record],
+    *,
+    label_values: Collection[int],
+    channels: Sequence[str],
+    modality: str | None = None,
+    allow: Collection[str] = (),
+    geometry: Geometry | None = None,
+    patch_size: Sequence[int] | None = None,
+) -> list[Finding]:
+    """Check images and labels of records that a network shall be trained on or measured with.
+
+    Args:
+        cases: records with absolute paths (:func:`medbundles.io.datalist.records`).
+        label_values: the values labels may have, background included.
+        channels: the channel names in their order.
+        modality: ``CT`` takes the values as HU.
+        allow: fault codes whose allowable errors become warnings.
+        geometry: which NIfTI form counts where sform and qform disagree.
+        patch_size: the network's window, for a note on smaller volumes.
+
+    Returns:
+        All findings, errors first; many notes of one kind are one note with their count.
+    """
+    by_case = check_images(
+        cases, channels=channels, modality=modality, geometry=geometry, purpose="train", patch_size=patch_size
+    )
+    findings = [finding for of_one in by_case for finding in of_one]
+    findings += _check_labels(cases, label_values, geometry)
+    return sorted(_summarized(apply_allow(findings, allow)), key=severity)
+
+
+def check_leaks(
+    parts: Mapping[str, Sequence[Record]], modality: str | None = None, geometry: Geometry | None = None
+) -> list[Finding]:
+    """NII014: a subject or an image's content in more than one part.
+
+    Args:
+        parts: records by the name of their part: ``training``, ``validation``, ``testing``, ``fold 3`` ...
+        modality: as the images were checked, so that what was measured is used again.
+        geometry: as the images were checked.
+    """
+    facts = facts_of_all(
+        (path for part in parts.values() for case in part for path in images_of(case)), modality, geometry
+    )
+    subjects: dict[str, list[tuple[str, Record]]] = defaultdict(list)
+    contents: dict[str, list[tuple[str, Record]]] = defaultdict(list)
+    for name, part in parts.items():
+        for case in part:
+            subjects[str(case["subject"])].append((name, case))
+            for path in images_of(case):
+                measured = facts[path]
+                if isinstance(measured, VoxelFacts) and measured.minimum != measured.maximum:
+                    contents[measured.content_sha256].append((name, case))
+    findings = _shared(subjects.values(), "the same subject")
+    known = {finding.case for finding in findings}
+    return findings + [finding for finding in _shared(contents.values(), "the same image") if finding.case not in known]
+
+
+def _shared(groups: Iterable[list[tuple[str, Record]]], what: str) -> list[Finding]:
+    findings = []
+    for group in groups:
+        first_part, first = group[0]
+        others = [(part, case) for part, case in group[1:] if part != first_part]
+        if others:
+            part, other = others[0]
+            more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+            message = f"{what} is in {first_part} and in {part} (case {other['case']}{more})"
+            fix = "keep each subject in one part of the data list; scores would be too good otherwise"
+            file = images_of(other)[0].name
+            findings.append(Finding("NII014", "error", message, fix, case=str(first["case"]), file=file))
+    return findings
+
+
+def _check_labels(cases: Sequence[Record], allowed: Collection[int], geometry: Geometry | None) -> list[Finding]:
+    findings: list[Finding] = []
+    sound: dict[Path, Record] = {}
+    for case in cases:
+        if not case.get("label"):
+            message = "the record names no label, expected one for training and evaluation"
+            findings.append(Finding("NII016", "error", message, "add it, or take the case out", case=str(case["case"])))
+            continue
+        label = Path(case["label"])
+        wrong = _check_label_header(label, case, geometry)
+        findings += of_case(wrong, case)
+        if not has_errors(wrong):
+            sound[label] = case
+    facts = facts_of_all(sound, geometry=geometry)
+    empty = []
+    for label, case in sound.items():
+        measured = facts[label]
+        if isinstance(measured, MedbundlesError):
+            findings += of_case(measured.findings, case)
+            continue
+        findings += of_case(nifti.check_label_values(measured, allowed, label.name), case)
+        if measured.nonzero == 0 and measured.nonfinite == 0:
+            empty.append(case)
+    return findings + _check_empty(empty, len(cases))
+
+
+def _check_label_header(label: Path, case: Record, geometry: Geometry | None) -> list[Finding]:
+    header, findings = examine(label, geometry)
+    if header is None:
+        return findings
+    findings += nifti.check_axes(header) + nifti.check_label_storage(header)
+    reference, _ = examine(images_of(case)[0], geometry)  # its own faults were told with the images
+    if reference is not None:
+        findings += nifti.check_world(header, aligned=True) + nifti.check_same_grid(reference, header)
+    return findings
+
+
+def _check_empty(empty: Sequence[Record], cases: int) -> list[Finding]:
+    """NII011 over a whole list: labels without anything labeled are counted; if all are, nothing can be learned."""
+    if not empty:
+        return []
+    message = f"{len(empty)} of {cases} labels are empty"
+    if len(empty) < cases:
+        return [Finding("NII011", "note", f"{message} (negative cases)")]
+    fix = "look at the labels: were they converted or resampled away?"
+    return [Finding("NII011", "error", f"{message}: there is nothing to learn", fix, case=str(empty[0]["case"]))]
+
+
+def _parts(dataset_dir: str | os.PathLike[str], fold: int | None) -> dict[str, list[Record]]:
+    lists = read_datalist(dataset_dir)
+    folds = sorted({int(record.get("fold", 0)) for record in lists["training"]})
+    parts: dict[str, list[Record]] = {}
+    if fold is None:
+        parts = {f"fold {number}": records(dataset_dir, "validation", number) for number in folds}
+    elif lists["training"]:
+        named: tuple[Part, ...] = ("training", "validation")
+        parts = {name: records(dataset_dir, name, fold) for name in named}
+    if lists["testing"]:
+        parts["testing"] = records(dataset_dir, "testing")
+    return parts
+
+
+def _summarized(findings: Sequence[Finding]) -> list[Finding]:
+    """Say many notes of one kind in one line: what is true of half a data set is not news about a case."""
+    notes: dict[str, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        if finding.level == "note":
+            notes[finding.code].append(finding)
+    kept = [finding for finding in findings if finding.level != "note"]
+    for code, same in notes.items():
+        if len(same) <= LARGEST_LIST_OF_NOTES:
+            kept += same
+        else:
+            kept.append(Finding(code, "note", f"in {len(same)} cases, for example {same[0].case}: {same[0].message}"))
+    return kept

@@ -1,0 +1,7 @@
+"""Inference on whole images: only where there is tissue, by the fastest way the machine has."""
+
+from medbundles.components.inferers.backends import BACKENDS, choose_backend, prepare_network
+from medbundles.components.inferers.slice_stack import SliceStackInferer
+from medbundles.components.inferers.tissue import find_lung_box
+
+__all__ = ["BACKENDS", "SliceStackInferer", "choose_backend", "find_lung_box", "prepare_network"]

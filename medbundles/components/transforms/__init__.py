@@ -2,7 +2,17 @@
 
 from medbundles.components.transforms.clamp_intensity import ClampIntensityd
 from medbundles.components.transforms.find_sites import FindSitesd
+from medbundles.components.transforms.load_volume import LoadVolumed
+from medbundles.components.transforms.save_prediction import SavePredictiond
 from medbundles.components.transforms.segmentation_augmentation import SegmentationAugmentation
 from medbundles.components.transforms.slice_stack import RandSliceStackd, stack_indices
 
-__all__ = ["ClampIntensityd", "FindSitesd", "RandSliceStackd", "SegmentationAugmentation", "stack_indices"]
+__all__ = [
+    "ClampIntensityd",
+    "FindSitesd",
+    "LoadVolumed",
+    "RandSliceStackd",
+    "SavePredictiond",
+    "SegmentationAugmentation",
+    "stack_indices",
+]

@@ -1,0 +1,149 @@
+"""Tables of the nodules of all cases of a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch.distributed
+from ignite.engine import Engine, Events
+from monai.data.meta_tensor import MetaTensor
+
+from medbundles.components.nodules import Nodule, find_nodules
+from medbundles.components.transforms.save_prediction import as_array, stored_grid
+from medbundles.errors import OutputConflict
+from medbundles.io.atomic import write_csv, write_json
+from medbundles.io.grids import case_name
+
+AXES = ("x", "y", "z")
+COLUMNS = (
+    "case",
+    *(f"center_lps_{axis}_mm" for axis in AXES),
+    *(f"center_ras_{axis}_mm" for axis in AXES),
+    "diameter_mm",
+    "volume_mm3",
+    "peak_probability",
+    "mean_hu",
+    "first_slice",
+    "last_slice",
+    "touches_border",
+)
+# The columns of the LUNA16 challenge's evaluation script; coordinates are LPS mm.
+LUNA16_COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "probability")
+TABLES = ("nodules.csv", "nodules.json", "luna16_results.csv", "summary.json")
+
+
+class NoduleTables:
+    """Collects the nodules of every case and writes the tables once, when the evaluator has finished.
+
+    Writes ``nodules.csv``, ``nodules.json`` (``{"nodules": [...]}``), ``luna16_results.csv`` (the challenge's format)
+    and ``summary.json`` (counts a case, cases without nodules included). Nothing that identifies a patient is
+    written but the case's name.
+
+    Reads ``engine.state.output`` after postprocessing: items with ``pred`` (probabilities ``(1, H, W, D)``) and
+    ``image`` (HU), both as :class:`medbundles.components.transforms.LoadVolumed` oriented them.
+
+    Args:
+        output_dir: folder of the tables.
+        threshold: a voxel belongs to a nodule from this probability on.
+        min_volume_mm3: smaller regions are left out.
+        overwrite: whether existing tables may be replaced.
+        pred_key: item with the probabilities.
+        image_key: item with the intensities; may be absent.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | os.PathLike[str],
+        threshold: float = 0.5,
+        min_volume_mm3: float = 0.0,
+        overwrite: bool = False,
+        pred_key: str = "pred",
+        image_key: str = "image",
+    ) -> None:
+        self.output_dir = Path(output_dir)
+        self.threshold = threshold
+        self.min_volume_mm3 = min_volume_mm3
+        self.overwrite = overwrite
+        self.pred_key = pred_key
+        self.image_key = image_key
+        self.nodules: dict[str, list[Nodule]] = {}
+
+    def attach(self, engine: Engine) -> None:
+        """Collect at every iteration of ``engine`` and write at its end."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        engine.add_event_handler(Events.COMPLETED, self.write)
+
+    def start(self, engine: Engine) -> None:
+        """Forget earlier runs.
+
+        Raises:
+            OutputConflict: a table exists and ``overwrite`` is false; said before hours of work, not after.
+        """
+        existing = [name for name in TABLES if (self.output_dir / name).exists()]
+        if existing and not self.overwrite:
+            raise OutputConflict(f"{self.output_dir} holds {', '.join(existing)}; choose another or --overwrite true")
+        self.nodules = {}
+
+    def collect(self, engine: Engine) -> None:
+        """Find the nodules of the items of one iteration."""
+        items: Any = engine.state.output
+        for item in items:
+            prediction: MetaTensor = item[self.pred_key]
+            affine, orientation = stored_grid(prediction)
+            image = item.get(self.image_key)
+            case = _case(item, prediction)
+            self.nodules[case] = find_nodules(
+                orientation.to_stored(as_array(prediction)[0]),
+                affine,
+                case,
+                self.threshold,
+                None if image is None else orientation.to_stored(as_array(image)[0]),
+                self.min_volume_mm3,
+            )
+
+    def write(self, engine: Engine) -> None:
+        """Write the tables; under several processes the first one writes what all have found."""
+        found = _gathered(self.nodules)
+        if idist.get_rank() > 0:
+            return
+        nodules = [nodule for case in sorted(found) for nodule in found[case]]
+        folder, overwrite = self.output_dir, self.overwrite
+        write_csv(folder / "nodules.csv", map(_row, nodules), COLUMNS, overwrite)
+        write_csv(folder / "luna16_results.csv", map(_luna16_row, nodules), LUNA16_COLUMNS, overwrite)
+        write_json(folder / "nodules.json", {"nodules": [nodule.as_dict() for nodule in nodules]}, overwrite)
+        summary = {
+            "cases": [{"case": case, "nodules": len(found[case])} for case in sorted(found)],
+            "nodules": len(nodules),
+            "threshold": self.threshold,
+            "min_volume_mm3": self.min_volume_mm3,
+        }
+        write_json(folder / "summary.json", summary, overwrite)
+
+
+def _case(item: Mapping[str, Any], prediction: MetaTensor) -> str:
+    return str(item["case"]) if "case" in item else case_name(str(prediction.meta["filename_or_obj"]))
+
+
+def _gathered(nodules: dict[str, list[Nodule]]) -> dict[str, list[Nodule]]:
+    if idist.get_world_size() == 1:
+        return nodules
+    parts: list[dict[str, list[Nodule]]] = [{} for _ in range(idist.get_world_size())]
+    torch.distributed.all_gather_object(parts, nodules)
+    return {case: found for part in parts for case, found in part.items()}
+
+
+def _row(nodule: Nodule) -> dict[str, Any]:
+    row = nodule.as_dict()
+    for name in ("center_lps", "center_ras"):
+        row.update(zip((f"{name}_{axis}_mm" for axis in AXES), row.pop(f"{name}_mm"), strict=True))
+    return row
+
+
+def _luna16_row(nodule: Nodule) -> dict[str, Any]:
+    coordinates = zip(("coordX", "coordY", "coordZ"), nodule.as_dict()["center_lps_mm"], strict=True)
+    return {"seriesuid": nodule.case, **dict(coordinates), "probability": nodule.as_dict()["peak_probability"]}

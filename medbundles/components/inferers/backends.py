@@ -1,0 +1,167 @@
+"""Ways to run a network on whole images: as it is, with channels last in memory, or compiled by OpenVINO.
+
+Measured on two CPU threads, float32, a residual 2D U-Net (16-128) on 512x512 slices: eager 1, channels last 0.8-1.2,
+OpenVINO 0.5-0.6 of the time; on a plain U-Net 16-32-64: 1, 0.5 and 0.4 (benchmarks/lung_inference.py).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import nn
+
+from medbundles.errors import ConfigurationError, EnvironmentFailure
+
+BackendName: TypeAlias = Literal["auto", "eager", "channels_last", "openvino"]
+BACKENDS: tuple[BackendName, ...] = ("auto", "eager", "channels_last", "openvino")
+Runner: TypeAlias = Callable[[torch.Tensor], Any]
+
+
+def choose_backend(backend: str, device: torch.device | str = "cpu") -> BackendName:
+    """Return the backend that ``auto`` means here, or the one asked for.
+
+    Args:
+        backend: one of :data:`BACKENDS`; ``auto`` is OpenVINO where it is installed and the device is the CPU, else
+            ``channels_last``.
+        device: where the network lies.
+
+    Raises:
+        ConfigurationError: no such backend, or OpenVINO with a network that is not on the CPU.
+        EnvironmentFailure: OpenVINO was asked for and is not installed.
+    """
+    on_cpu = torch.device(device).type == "cpu"
+    if backend == "auto":
+        return "openvino" if on_cpu and importlib.util.find_spec("openvino") else "channels_last"
+    for known in BACKENDS:
+        if backend == known:
+            break
+    else:
+        raise ConfigurationError(f"no backend {backend!r}; choose one of {', '.join(BACKENDS)}")
+    if known == "openvino" and not on_cpu:
+        raise ConfigurationError(f"backend openvino runs on the CPU, the network is on {device}; choose auto")
+    if known == "openvino" and importlib.util.find_spec("openvino") is None:
+        raise EnvironmentFailure("backend openvino needs a package; pip install 'medbundles[openvino]', or choose auto")
+    return known
+
+
+def prepare_network(
+    network: Callable[..., Any],
+    backend: str = "auto",
+    example_shape: Sequence[int] = (1, 1, 64, 64),
+    device: torch.device | str = "cpu",
+) -> Runner:
+    """Return a callable that runs ``network`` on float32 tensors ``(B, C, ...)`` by a backend.
+
+    The network itself is never changed: weights keep their memory format, so that training goes on bit-equal.
+
+    Args:
+        network: a module in evaluation mode; anything else that is callable is called as it is.
+        backend: one of :data:`BACKENDS`.
+        example_shape: a shape the network takes, two or three spatial axes; others may follow.
+        device: where the network lies.
+
+    Raises:
+        ConfigurationError: no such backend, or OpenVINO cannot convert the network.
+        EnvironmentFailure: OpenVINO was asked for and is not installed.
+    """
+    chosen = choose_backend(backend, device)
+    if chosen == "eager" or not isinstance(network, nn.Module):
+        return network
+    if chosen == "openvino" and not network.training:
+        return OpenVinoNetwork(network, example_shape)
+    return ChannelsLastNetwork(network)
+
+
+class ChannelsLastNetwork:
+    """A network whose inputs lie with their channels last in memory: what CPU convolutions and tensor cores want.
+
+    Args:
+        network: module that takes ``(B, C, H, W)`` or ``(B, C, H, W, D)``.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+
+    def __call__(self, batch: torch.Tensor) -> Any:
+        """Return the network's output for ``batch``."""
+        memory_format = torch.channels_last_3d if batch.ndim == 5 else torch.channels_last
+        return self.network(batch.contiguous(memory_format=memory_format))
+
+
+class OpenVinoNetwork:
+    """A network compiled by OpenVINO for the CPU, float32, any batch and image size.
+
+    Args:
+        network: module in evaluation mode that returns one tensor.
+        example_shape: a shape it takes, for tracing.
+
+    Raises:
+        ConfigurationError: OpenVINO cannot convert it.
+    """
+
+    def __init__(self, network: nn.Module, example_shape: Sequence[int]) -> None:
+        import openvino
+
+        module = network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
+        # Tracing under inference_mode leaves tensors behind that training could not use.
+        with torch.inference_mode(False), torch.no_grad():
+            example = torch.zeros(tuple(example_shape), dtype=torch.float32)
+            try:
+                model = openvino.convert_model(module, example_input=example)
+            except RuntimeError as error:
+                reason = str(error).strip().splitlines()[0]
+                raise ConfigurationError(f"OpenVINO cannot convert this network ({reason}); choose auto") from error
+        options = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            # Processors with bfloat16 units would use them otherwise; logits then differ in the second decimal.
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        self.compiled = openvino.Core().compile_model(model, "CPU", options)
+        self.request = self.compiled.create_infer_request()
+
+    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return the network's output for a float32 ``batch`` on the CPU."""
+        array = batch.detach().to(torch.float32).contiguous().numpy()
+        results = self.request.infer({0: array}, share_inputs=True)
+        return torch.from_numpy(results[self.compiled.output(0)])
+
+
+class PreparedNetworks:
+    """Remembers the last prepared network and prepares it anew when the module or its weights have changed.
+
+    An inferer is called with the module for every scan; compiling takes seconds, and a network that is being trained
+    changes between two validations.
+
+    Args:
+        backend: one of :data:`BACKENDS`.
+    """
+
+    def __init__(self, backend: str = "auto") -> None:
+        self.backend = backend
+        self._key: tuple[Any, ...] | None = None
+        self._module: nn.Module | None = None
+        self._runner: Runner | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the compiled network out: loaders that spawn workers pickle what holds an inferer."""
+        return {"backend": self.backend, "_key": None, "_module": None, "_runner": None}
+
+    def get(self, network: Callable[..., Any], example_shape: Sequence[int], device: torch.device | str) -> Runner:
+        """Return the prepared network, compiled now only if it must be."""
+        if not isinstance(network, nn.Module):
+            return prepare_network(network, self.backend, example_shape, device)
+        key = (_version(network), str(device), network.training, torch.get_num_threads())
+        if self._runner is None or self._module is not network or key != self._key:
+            self._runner = prepare_network(network, self.backend, example_shape, device)
+            self._key, self._module = key, network
+        return self._runner
+
+
+def _version(network: nn.Module) -> tuple[tuple[int, int], ...]:
+    """Return what changes with every in-place update or exchange of a weight."""
+    tensors = [*network.parameters(), *network.buffers()]
+    return tuple((tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version) for tensor in tensors)

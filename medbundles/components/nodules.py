@@ -1,0 +1,144 @@
+"""From a probability volume to a list of nodules with world coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import cc3d
+import numpy as np
+import numpy.typing as npt
+
+from medbundles.io.grids import Affine, flip_lps, to_world, voxel_volume_mm3
+
+# Corners count as neighbors: a thin nodule in thick slices is one finding, not a row of them.
+CONNECTIVITY: Final = 26
+
+
+@dataclass(frozen=True)
+class Nodule:
+    """One connected region of high probability.
+
+    Attributes:
+        case: the case's name.
+        center_ras_mm: probability-weighted center, RAS+ mm.
+        volume_mm3: volume of its voxels.
+        peak_probability: highest probability in it, 0 to 1.
+        mean_hu: mean intensity of its voxels; ``None`` without an image.
+        first_slice: first slice along the file's last axis, counted from 0.
+        last_slice: last slice, included.
+        touches_border: whether it reaches the volume's border and may be cut off there.
+    """
+
+    case: str
+    center_ras_mm: tuple[float, float, float]
+    volume_mm3: float
+    peak_probability: float
+    mean_hu: float | None
+    first_slice: int
+    last_slice: int
+    touches_border: bool
+
+    @property
+    def center_lps_mm(self) -> tuple[float, float, float]:
+        """The center as LUNA16 and DICOM give it, LPS mm."""
+        x, y, z = flip_lps(self.center_ras_mm)
+        return float(x), float(y), float(z)
+
+    @property
+    def diameter_mm(self) -> float:
+        """Diameter of the sphere of the same volume."""
+        return float((6.0 * self.volume_mm3 / np.pi) ** (1.0 / 3.0))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data, rounded to what the measurement can mean (0.01 mm, 0.01 mm3, 1e-6, 0.1 HU)."""
+        return {
+            "case": self.case,
+            "center_lps_mm": [round(value, 2) for value in self.center_lps_mm],
+            "center_ras_mm": [round(value, 2) for value in self.center_ras_mm],
+            "diameter_mm": round(self.diameter_mm, 2),
+            "volume_mm3": round(self.volume_mm3, 2),
+            "peak_probability": round(self.peak_probability, 6),
+            "mean_hu": None if self.mean_hu is None else round(self.mean_hu, 1),
+            "first_slice": self.first_slice,
+            "last_slice": self.last_slice,
+            "touches_border": self.touches_border,
+        }
+
+
+def find_nodules(
+    probabilities: npt.NDArray[Any],
+    affine: Affine,
+    case: str,
+    threshold: float = 0.5,
+    image: npt.NDArray[Any] | None = None,
+    min_volume_mm3: float = 0.0,
+) -> list[Nodule]:
+    """Return the connected regions at or above a threshold, most probable first.
+
+    Args:
+        probabilities: ``(H, W, D)``, 0 to 1.
+        affine: 4x4, voxel index to RAS+ mm.
+        case: the case's name.
+        threshold: a voxel belongs to a nodule from this probability on.
+        image: HU on the same grid, for the mean intensity.
+        min_volume_mm3: smaller regions are left out.
+    """
+    mask = np.asarray(probabilities >= threshold)
+    box = _box(mask)
+    if box is None:
+        return []
+    # Counted inside of the box only: most of a chest is no nodule.
+    labels = cc3d.connected_components(np.ascontiguousarray(mask[box]), connectivity=CONNECTIVITY)
+    statistics = cc3d.statistics(labels)
+    voxel_mm3 = voxel_volume_mm3(affine)
+    nodules = []
+    for number in range(1, len(statistics["voxel_counts"])):
+        if int(statistics["voxel_counts"][number]) * voxel_mm3 < min_volume_mm3:
+            continue
+        inner: tuple[slice, ...] = statistics["bounding_boxes"][number]
+        place = tuple(
+            slice(part.start + outer.start, part.stop + outer.start) for part, outer in zip(inner, box, strict=True)
+        )
+        nodules.append(_measure(probabilities, affine, case, image, labels[inner] == number, place))
+    return sorted(nodules, key=_rank)
+
+
+def _measure(
+    probabilities: npt.NDArray[Any],
+    affine: Affine,
+    case: str,
+    image: npt.NDArray[Any] | None,
+    member: npt.NDArray[np.bool_],
+    place: tuple[slice, ...],
+) -> Nodule:
+    values = np.asarray(probabilities[place][member], dtype=np.float64)
+    points = np.argwhere(member) + [part.start for part in place]
+    x, y, z = to_world(affine, np.average(points, axis=0, weights=values))
+    limits = zip(place, probabilities.shape, strict=True)
+    return Nodule(
+        case=case,
+        center_ras_mm=(float(x), float(y), float(z)),
+        volume_mm3=len(values) * voxel_volume_mm3(affine),
+        peak_probability=float(values.max()),
+        mean_hu=None if image is None else float(np.mean(image[place][member], dtype=np.float64)),
+        first_slice=int(place[2].start),
+        last_slice=int(place[2].stop) - 1,
+        touches_border=any(part.start == 0 or part.stop == size for part, size in limits),
+    )
+
+
+def _rank(nodule: Nodule) -> tuple[float, float, Sequence[float]]:
+    return -nodule.peak_probability, -nodule.volume_mm3, nodule.center_ras_mm
+
+
+def _box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice, slice] | None:
+    """Return the bounding box of a mask ``(H, W, D)``, ``None`` when it is empty."""
+    parts = []
+    for others in ((1, 2), (0, 2), (0, 1)):
+        found = np.flatnonzero(mask.any(axis=others))
+        if not found.size:
+            return None
+        parts.append(slice(int(found[0]), int(found[-1]) + 1))
+    return parts[0], parts[1], parts[2]

@@ -67,13 +67,18 @@ def describe_network(
         ``{"name", "target", "arguments", "normalized_channels", "spatial_dims"}``, ready for ``model.json``.
 
     Raises:
-        ConfigurationError: an unknown name, or arguments that are not plain data.
-        UntrustedContent: the network's class is not one that could be rebuilt later.
+        ConfigurationError: an unknown name, a class that could not be rebuilt later, or arguments that are not plain
+            data.
     """
     factory = _choose(networks, name)
     partial = factory if isinstance(factory, functools.partial) else functools.partial(factory)
     target = f"{partial.func.__module__}.{getattr(partial.func, '__qualname__', '')}"
-    network_class = _trusted_class(target)
+    try:
+        network_class = _trusted_class(target)
+    except UntrustedContent as error:
+        message = f"network {name}: {target} could not be rebuilt from model.json"
+        fix = f"use a network class of {', '.join(ALLOWED_PACKAGES)}"
+        raise ConfigurationError(findings=[Finding("CFG002", "error", message, fix)]) from error
     arguments = inspect.signature(network_class).bind_partial(*partial.args, **partial.keywords).arguments
     try:
         plain = json.loads(json.dumps(arguments))

@@ -82,12 +82,18 @@ class ItemAffines:
 
 
 def rotation_matrices(angle: Tensor, axes: int, about: int | None) -> Tensor:
-    """Return rotations ``(B, N, N)`` by ``angle`` (radians) in the plane of the two axes other than ``about``."""
+    """Return sampling matrices ``(B, N, N)`` that turn objects in the plane of the two axes other than ``about``.
+
+    Args:
+        angle: ``(B,)`` radians; positive turns like ``torch.rot90`` from the lower axis towards the higher.
+        axes: 2 or 3.
+        about: the axis to turn about; None in 2D.
+    """
     first, second = [axis for axis in range(axes) if axis != about]
     matrix = torch.eye(axes).repeat(len(angle), 1, 1)
     matrix[:, first, first] = matrix[:, second, second] = angle.cos()
-    matrix[:, second, first] = angle.sin()
-    matrix[:, first, second] = -angle.sin()
+    matrix[:, second, first] = -angle.sin()
+    matrix[:, first, second] = angle.sin()
     return matrix
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from medbundles.checks.verdict import severity
+from medbundles.checks.nifti import check_axes, check_geometry
+from medbundles.checks.verdict import has_errors, severity
 from medbundles.errors import DataError, Finding, Level
 from medbundles.io.headers import ImageHeader, choose_affine, read_header
 from medbundles.io.images import flip_lps, to_index
@@ -86,15 +87,12 @@ def _read_headers(scans: Sequence[Scan]) -> tuple[dict[str, ImageHeader], list[F
     for scan in scans:
         try:
             header = read_header(scan.path)
-            choose_affine(header)
+            faults = check_geometry(header) + check_axes(header)
         except DataError as error:
-            findings += [replace(finding, case=scan.series) for finding in error.findings]
-            continue
-        if len(header.grid_shape) != 3:
-            message = f"{len(header.grid_shape)} axes {header.grid_shape}, expected 3"
-            findings.append(Finding("NII007", "error", message, "give a 3D CT", scan.series, scan.path.name))
-            continue
-        headers[scan.series] = header
+            faults = list(error.findings)
+        findings += [replace(fault, case=scan.series) for fault in faults]
+        if not has_errors(faults):
+            headers[scan.series] = header
     return headers, findings
 
 

@@ -22,6 +22,7 @@ def prepare(
     kind: Annotated[str, typer.Argument(help=f"Kind of source: {', '.join(KINDS)}.", metavar="KIND")],
     source: Annotated[Path, typer.Option(help="Folder of the public data set, or in its layout.")],
     output: Annotated[Path, typer.Option(help="Folder to write to; an interrupted run continues there.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Bring a data set into the one form every bundle reads: images/, labels/, datalist.json, fingerprint.json.
 
@@ -32,4 +33,6 @@ def prepare(
 
     module = importlib.import_module(f"medbundles.prepare.{require('kind of source', kind, list(KINDS))}")
     options = bind_options(module.prepare, context.args, given=("source", "output"))
-    print(module.prepare(source, output, **options))
+    report = module.prepare(source, output, **options)
+    print(report.as_json() if as_json else report)
+    report.raise_if_partial()

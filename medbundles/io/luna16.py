@@ -72,6 +72,15 @@ def find_scans(source: Path) -> list[Scan]:
     return sorted(scans, key=lambda scan: (scan.series, str(scan.path)))
 
 
+def is_luna16(source: Path) -> bool:
+    """Tell whether a folder is laid out like LUNA16: ``subset*`` folders, or ``.mhd`` files beside a table."""
+    if not source.is_dir():
+        return False
+    if any(path.is_dir() and SUBSET_NAME.fullmatch(path.name) for path in source.iterdir()):
+        return True
+    return bool(find_tables(source)) and any(source.glob("*.[mM][hH][dD]"))
+
+
 def subset_number(folder: Path) -> int | None:
     """Return the number of a ``subsetN`` folder."""
     match = SUBSET_NAME.fullmatch(folder.name)

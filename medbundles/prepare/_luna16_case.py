@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,17 +12,20 @@ import numpy as np
 import numpy.typing as npt
 
 from medbundles import __version__
+from medbundles.checks import voxels
+from medbundles.checks.nifti import check_finite, check_hounsfield
+from medbundles.checks.verdict import apply_allow, has_errors
+from medbundles.checks.voxels import VoxelFacts, measure
 from medbundles.errors import DataError, Finding
 from medbundles.io import images
 from medbundles.io.hashing import sha256_data, sha256_file
+from medbundles.io.headers import ImageHeader, read_header
 from medbundles.io.images import Volume, flip_lps, read_volume, to_index, write_volume
 from medbundles.io.luna16 import Annotation
 from medbundles.prepare import fingerprint, nodule_masks
 from medbundles.prepare._workspace import load_finished, store_finished
 
 STORED_TYPE = np.int16
-# A CT of a chest holds lung and air; one without anything darker than this is not in HU.
-DARKEST_AT_MOST_HU = -500
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class CaseJob:
         annotations: its nodules.
         mask_rule: a key of :data:`medbundles.prepare.nodule_masks.MASK_RULES`.
         output: the prepared folder.
+        allow: fault codes that are taken as warnings.
     """
 
     case: str
@@ -43,6 +46,7 @@ class CaseJob:
     annotations: tuple[Annotation, ...]
     mask_rule: str
     output: Path
+    allow: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,19 +76,22 @@ def convert_case(job: CaseJob) -> CaseResult:
     A scan that must not be used comes back with error findings and without files.
     """
     try:
-        volume = read_volume(job.path)
-        findings = check_voxels(volume.array, job.case, job.path.name)
-        if any(finding.level == "error" for finding in findings):
-            return CaseResult(job.case, tuple(findings))
-        volume = Volume(to_int16(volume.array), volume.affine)
+        header, volume = read_header(job.path), read_volume(job.path)
     except DataError as error:
         return CaseResult(job.case, tuple(replace(finding, case=job.case) for finding in error.findings))
-    content = sha256_data([content_hash(volume), [finding.as_dict() for finding in findings]])
-    key = sha256_data([content, [asdict(row) for row in job.annotations], job.mask_rule, code_hash()])
+    facts = measure(volume.array, "CT")
+    findings = [replace(finding, case=job.case) for finding in apply_allow(check_voxels(header, facts), job.allow)]
+    if has_errors(findings):
+        return CaseResult(job.case, tuple(findings))
+    depends_on = [asdict(facts), volume.affine.tolist(), [asdict(row) for row in job.annotations]]
+    key = sha256_data([depends_on, [finding.as_dict() for finding in findings], job.mask_rule, code_hash()])
     stored = load_finished(job.output, job.case, key)
     reused = stored is not None
     if stored is None:
-        stored = store_finished(job.output, job.case, *_write(job, volume, key, findings))
+        volume = Volume(to_int16(volume.array), volume.affine)
+        content, files = _write(job, volume, findings)
+        content["fingerprint"]["image_sha256"] = facts.content_sha256
+        stored = store_finished(job.output, job.case, {"key": key, **content}, files)
     return CaseResult(
         case=job.case,
         findings=tuple(Finding(**finding) for finding in stored["findings"]),
@@ -95,22 +102,20 @@ def convert_case(job: CaseJob) -> CaseResult:
     )
 
 
-def _write(job: CaseJob, volume: Volume, key: str, findings: Sequence[Finding]) -> tuple[dict[str, Any], list[str]]:
+def _write(job: CaseJob, volume: Volume, findings: Sequence[Finding]) -> tuple[dict[str, Any], list[str]]:
     label, origins, notes = paint_nodules(volume, job.annotations, job.mask_rule)
     names = [f"images/{job.case}.nii.gz", f"labels/{job.case}.nii.gz"]
     write_volume(job.output / names[0], volume.array, volume.affine)
     write_volume(job.output / names[1], label, volume.affine)
     regions = {"lungs": fingerprint.lung_sample(volume.array, volume.affine), "nodules": volume.array[label > 0]}
     content = {
-        "key": key,
         "nodules": [_entry(row) for row in job.annotations],
         "findings": [finding.as_dict() for finding in (*findings, *notes)],
         "origins": origins,
         "fingerprint": {
             "shape": list(volume.array.shape),
             "spacing_mm": [round(edge, 6) for edge in volume.spacing],
-            "image_sha256": content_hash(volume),
-            "label_sha256": content_hash(Volume(label, volume.affine)),
+            "label_sha256": measure(label).content_sha256,
             "diameters_mm": [row.diameter_mm for row in job.annotations],
             "intensities": {name: fingerprint.describe_values(values) for name, values in regions.items()},
         },
@@ -139,20 +144,14 @@ def paint_nodules(
     return label, dict(sorted(origins.items())), notes
 
 
-def check_voxels(array: npt.NDArray[Any], case: str, file: str) -> list[Finding]:
-    """Refuse voxels that are no HU (NII013) or no numbers (NII002); note what int16 cannot hold."""
-    if not np.isfinite(array).all():
-        message = f"{int((~np.isfinite(array)).sum())} voxels are NaN or infinite"
-        return [Finding("NII002", "error", message, "export the scan again", case, file)]
-    low, high = float(array.min()), float(array.max())
-    if low > DARKEST_AT_MOST_HU:
-        message = f"values from {low:g} to {high:g}: no air, expected HU"
-        return [Finding("NII013", "error", message, "apply RescaleSlope and RescaleIntercept", case, file)]
+def check_voxels(header: ImageHeader, facts: VoxelFacts) -> list[Finding]:
+    """Refuse voxels that are no numbers (NII002) or no HU (NII013); say when int16 cannot hold them."""
+    findings = check_finite(facts, "train", header.name) + check_hounsfield(header, facts)
     limits = np.iinfo(STORED_TYPE)
-    if low < limits.min or high > limits.max:
-        message = f"values from {low:g} to {high:g} were clipped to {limits.min}..{limits.max} HU"
-        return [Finding("NII013", "warning", message, case=case, file=file)]
-    return []
+    if facts.minimum < limits.min or facts.maximum > limits.max:
+        message = f"values {facts.minimum:g} to {facts.maximum:g} were clipped to {limits.min}..{limits.max} HU"
+        findings.append(Finding("NII013", "warning", message, file=header.name))
+    return findings
 
 
 def to_int16(array: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
@@ -164,17 +163,11 @@ def to_int16(array: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
     return clipped
 
 
-def content_hash(volume: Volume) -> str:
-    """Return the SHA-256 of voxels and grid, whatever file held them."""
-    digest = hashlib.sha256(repr((volume.array.shape, volume.affine.round(4).tolist())).encode())
-    digest.update(np.ascontiguousarray(volume.array).data)
-    return digest.hexdigest()
-
-
 def code_hash() -> str:
     """Return a hash of the code that shapes a case's files, so that a newer version converts again."""
-    modules = (Path(__file__), *(Path(str(module.__file__)) for module in (images, nodule_masks, fingerprint)))
-    return sha256_data([__version__, *(sha256_file(path) for path in modules)])
+    modules = (images, voxels, nodule_masks, fingerprint)
+    files = (Path(__file__), *(Path(str(module.__file__)) for module in modules))
+    return sha256_data([__version__, *(sha256_file(file) for file in files)])
 
 
 def _entry(row: Annotation) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from typing import Literal, get_args
 
 from medbundles.checks import refuse
 from medbundles.checks.luna import Luna16Source, inspect_luna16
-from medbundles.checks.verdict import apply_allow
 from medbundles.errors import ConfigurationError, DataError, Finding
 from medbundles.io.atomic import write_json
 from medbundles.io.datalist import Record, write_datalist
 from medbundles.io.luna16 import Scan
 from medbundles.prepare._luna16_case import CaseJob, CaseResult, convert_case
+from medbundles.prepare._options import codes, judge, refuse_options, shared_expectations
 from medbundles.prepare._pool import choose_workers, run_jobs
 from medbundles.prepare._workspace import Workspace, refuse_existing
 from medbundles.prepare.fingerprint import FINGERPRINT_NAME, summarize_cases
@@ -40,23 +40,6 @@ class Options:
     seed: int
     mask_rule: str
 
-    def __post_init__(self) -> None:
-        """Refuse what cannot be meant (CFG002), all at once."""
-        expected = {
-            "split": (self.split in get_args(Split), f"one of {', '.join(get_args(Split))}"),
-            "folds": (isinstance(self.folds, int) and self.folds >= 1, "a whole number of at least 1"),
-            "test_fraction": (isinstance(self.test_fraction, int | float) and 0 <= self.test_fraction <= 1, "0 to 1"),
-            "seed": (isinstance(self.seed, int), "a whole number"),
-            "mask_rule": (self.mask_rule in MASK_RULES, f"one of {', '.join(MASK_RULES)}"),
-        }
-        findings = [
-            Finding("CFG002", "error", f"{name} is {getattr(self, name)!r}, expected {text}")
-            for name, (right, text) in expected.items()
-            if not right
-        ]
-        if findings:
-            raise ConfigurationError(findings=findings)
-
 
 def prepare(
     source: Path,
@@ -69,7 +52,7 @@ def prepare(
     mask_rule: str = "density",
     workers: int | None = None,
     overwrite: bool = False,
-    allow: Collection[str] = (),
+    allow: str | Collection[str] = (),
     skip_bad_cases: bool = False,
 ) -> PreparationReport:
     """Convert a LUNA16 folder; headers and tables are checked before anything is written.
@@ -96,6 +79,20 @@ def prepare(
         ConfigurationError: an option that cannot be meant, or ``split: luna16`` without subset folders.
     """
     started = time.monotonic()
+    shared = shared_expectations(
+        folds=folds,
+        test_fraction=test_fraction,
+        seed=seed,
+        workers=workers,
+        overwrite=overwrite,
+        skip_bad_cases=skip_bad_cases,
+    )
+    own = {
+        "split": (split, split in get_args(Split), f"one of {', '.join(get_args(Split))}"),
+        "mask_rule": (mask_rule, mask_rule in MASK_RULES, f"one of {', '.join(MASK_RULES)}"),
+    }
+    refuse_options({**own, **shared})
+    allow = codes(allow)
     options = Options(split, folds, test_fraction, seed, mask_rule)
     refuse_existing(output, overwrite)
     found = inspect_luna16(source)
@@ -105,7 +102,7 @@ def prepare(
         _refuse_unnumbered(scans)
     with Workspace(output) as workspace:
         workspace.forget_others(scan.series for scan in scans)
-        results = _convert(found, scans, mask_rule, output, workers)
+        results = _convert(found, scans, mask_rule, output, workers, allow)
         judged, refused = judge([f for result in results for f in result.findings], allow, skip_bad_cases)
         good = [result for result in results if result.case not in refused]
         workspace.forget_others(result.case for result in good)
@@ -129,20 +126,6 @@ def prepare(
     return report
 
 
-def judge(findings: Sequence[Finding], allow: Collection[str], skip_bad_cases: bool) -> tuple[list[Finding], set[str]]:
-    """Refuse, unless bad cases may be skipped; return the findings and the names of the cases to leave out.
-
-    Raises:
-        DataError: errors that belong to no case, or any error when bad cases may not be skipped.
-    """
-    if not skip_bad_cases:
-        return refuse(findings, allow), set()
-    judged = apply_allow(findings, allow)
-    bad = {finding.case for finding in judged if finding.level == "error" and finding.case}
-    refuse([finding for finding in judged if finding.level != "error" or not finding.case])
-    return judged, bad
-
-
 def _refuse_unnumbered(scans: Sequence[Scan]) -> None:
     outside = [scan.path.name for scan in scans if scan.subset is None or scan.subset >= OFFICIAL_FOLDS]
     if outside:
@@ -151,10 +134,16 @@ def _refuse_unnumbered(scans: Sequence[Scan]) -> None:
 
 
 def _convert(
-    found: Luna16Source, scans: Sequence[Scan], mask_rule: str, output: Path, workers: int | None
+    found: Luna16Source,
+    scans: Sequence[Scan],
+    mask_rule: str,
+    output: Path,
+    workers: int | None,
+    allow: Collection[str],
 ) -> list[CaseResult]:
     jobs = [
-        CaseJob(scan.series, scan.path, found.annotations.get(scan.series, ()), mask_rule, output) for scan in scans
+        CaseJob(scan.series, scan.path, found.annotations.get(scan.series, ()), mask_rule, output, tuple(allow))
+        for scan in scans
     ]
     largest = max((found.headers[scan.series].data_bytes for scan in scans), default=0)
     return run_jobs(convert_case, jobs, choose_workers(workers, len(jobs), MEMORY_FACTOR * largest), "prepare luna16")

@@ -1,0 +1,112 @@
+"""One case of an nnU-Net data set: its files linked, copied or converted, its fingerprint taken."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medbundles import __version__
+from medbundles.checks.voxels import facts_of
+from medbundles.io.atomic import atomic_path
+from medbundles.io.hashing import sha256_data
+from medbundles.io.headers import read_header
+from medbundles.io.images import read_volume, write_volume
+from medbundles.io.nnunet import RawCase
+from medbundles.prepare._workspace import load_finished, store_finished
+from medbundles.prepare.fingerprint import describe_values
+
+STORED_SUFFIX = ".nii.gz"
+
+
+@dataclass(frozen=True)
+class ImportJob:
+    """What one worker needs to know.
+
+    Attributes:
+        case: the case and its files.
+        channels: channel names in order.
+        output: the prepared folder.
+    """
+
+    case: RawCase
+    channels: tuple[str, ...]
+    output: Path
+
+
+def import_case(job: ImportJob) -> dict[str, Any]:
+    """Bring one case into the prepared folder and return what the data list and the fingerprint need.
+
+    Returns:
+        ``images`` and ``label`` relative to the output, ``fingerprint``, and whether the case was ``reused``.
+    """
+    images, label = target_names(job.case.name, job.channels)
+    sources = dict(zip(images, job.case.images, strict=True))
+    if job.case.label is not None:
+        sources[label] = job.case.label
+    hashes = {name: facts_of(path).content_sha256 for name, path in sources.items()}
+    key = sha256_data([__version__, hashes, [_affine(path) for path in sources.values()]])
+    stored = load_finished(job.output, job.case.name, key)
+    if stored is not None:
+        return {**stored, "reused": True}
+    for name, path in sources.items():
+        bring(path, job.output / name)
+    content = {
+        "key": key,
+        "case": job.case.name,
+        "images": images,
+        "label": label,
+        "testing": job.case.testing,
+        "fingerprint": {
+            **_describe(job),
+            "image_sha256": sha256_data([hashes[name] for name in images]),
+            "label_sha256": hashes[label],
+        },
+    }
+    return {**store_finished(job.output, job.case.name, content, sources), "reused": False}
+
+
+def target_names(case: str, channels: tuple[str, ...]) -> tuple[list[str], str]:
+    """Return the files of a case in the prepared folder: one image a channel, and the label."""
+    if len(channels) == 1:
+        return [f"images/{case}{STORED_SUFFIX}"], f"labels/{case}{STORED_SUFFIX}"
+    # A channel's name becomes a part of a file's name, so it keeps only what every system allows there.
+    names = ["".join(sign if sign.isalnum() else "-" for sign in channel) for channel in channels]
+    return [f"images/{case}_{name}{STORED_SUFFIX}" for name in names], f"labels/{case}{STORED_SUFFIX}"
+
+
+def bring(source: Path, target: Path) -> None:
+    """Put a volume under another name: hard linked, copied where that is not possible, converted if it is no NIfTI.
+
+    A hard link costs no disk and cannot be changed from here: this package replaces files, it never writes into them.
+    """
+    if not source.name.lower().endswith(STORED_SUFFIX):
+        volume = read_volume(source)
+        write_volume(target, volume.array, volume.affine)
+        return
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source.resolve(), target)
+    except OSError:  # another file system, or one without hard links
+        with atomic_path(target) as temporary:
+            shutil.copyfile(source, temporary)
+
+
+def _describe(job: ImportJob) -> dict[str, Any]:
+    volumes = [read_volume(path) for path in job.case.images]
+    intensities = {}
+    if job.case.label is not None:
+        foreground = read_volume(job.case.label).array > 0
+        values = [volume.array[foreground] for volume in volumes]
+        intensities = {name: describe_values(v) for name, v in zip(job.channels, values, strict=True)}
+    return {
+        "shape": list(volumes[0].array.shape),
+        "spacing_mm": [round(edge, 6) for edge in volumes[0].spacing],
+        "intensities": intensities,
+    }
+
+
+def _affine(path: Path) -> list[list[float]]:
+    return [[round(float(value), 4) for value in row] for row in read_header(path).affine]

@@ -1,0 +1,141 @@
+"""An nnU-Net raw folder (``DatasetXXX_Name``) as a prepared folder, so that its data trains any bundle."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medbundles.checks import refuse
+from medbundles.checks.dataset import check_records
+from medbundles.errors import DataError, Finding
+from medbundles.io.atomic import write_json
+from medbundles.io.datalist import Record, write_datalist
+from medbundles.io.headers import read_header
+from medbundles.io.nnunet import RawCase, RawDataset, read_raw_dataset
+from medbundles.prepare._nnunet_case import ImportJob, import_case
+from medbundles.prepare._options import codes, judge, refuse_options, shared_expectations
+from medbundles.prepare._pool import choose_workers, run_jobs
+from medbundles.prepare._workspace import Workspace, refuse_existing
+from medbundles.prepare.fingerprint import FINGERPRINT_NAME, summarize_cases
+from medbundles.prepare.folds import TEST, check_folds, split_subjects
+from medbundles.prepare.report import PreparationReport
+
+# All channels and the label are in memory at once, as read and in their final type.
+MEMORY_FACTOR = 3
+
+
+def prepare(
+    source: Path,
+    output: Path,
+    *,
+    folds: int = 5,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+    workers: int | None = None,
+    overwrite: bool = False,
+    allow: str | Collection[str] = (),
+    skip_bad_cases: bool = False,
+) -> PreparationReport:
+    """Import an nnU-Net raw folder; everything is checked before anything is written.
+
+    ``imagesTs`` with labels in ``labelsTs`` is the test part, and then nothing of ``imagesTr`` is kept out of training.
+    Test images without labels are not imported: inference reads them where they are.
+
+    Args:
+        source: ``DatasetXXX_Name`` with ``imagesTr labelsTr dataset.json`` and optionally ``imagesTs labelsTs``.
+        output: prepared folder: ``images/ labels/ datalist.json fingerprint.json report.json``.
+        folds: number of training folds.
+        test_fraction: share of the training cases kept out of training, where there is no labeled test part.
+        seed: of the split.
+        workers: processes; the default uses the cores and the memory there are.
+        overwrite: whether a prepared folder may be replaced.
+        allow: fault codes that are taken as warnings.
+        skip_bad_cases: leave bad cases out instead of refusing everything; they are named in the report.
+
+    Raises:
+        DataError: what the checks refuse, all at once.
+        OutputConflict: the output exists or another run writes to it.
+        ConfigurationError: an option that cannot be meant.
+    """
+    started = time.monotonic()
+    refuse_options(
+        shared_expectations(
+            folds=folds,
+            test_fraction=test_fraction,
+            seed=seed,
+            workers=workers,
+            overwrite=overwrite,
+            skip_bad_cases=skip_bad_cases,
+        )
+    )
+    refuse_existing(output, overwrite)
+    raw, findings = read_raw_dataset(source)
+    findings, bad = judge([*findings, *inspect_cases(raw, codes(allow))], codes(allow), skip_bad_cases)
+    cases = [case for case in raw.cases if case.label and case.name not in bad]
+    if not cases:
+        raise DataError(findings=[Finding("TRN011", "error", "no case is left", "mend the errors above")])
+    fraction = 0.0 if any(case.testing for case in cases) else test_fraction
+    parts = split_subjects({case.name: "" for case in cases if not case.testing}, folds, fraction, seed)
+    findings += refuse(check_folds(parts, folds))
+    parts |= {case.name: TEST for case in cases if case.testing}
+    with Workspace(output) as workspace:
+        workspace.forget_others(case.name for case in cases)
+        jobs = [ImportJob(case, raw.channels, output) for case in cases]
+        count = choose_workers(workers, len(jobs), MEMORY_FACTOR * max(map(_bytes_of, cases)))
+        results = run_jobs(import_case, jobs, count, "prepare nnunet")
+        report = PreparationReport(
+            kind="nnunet",
+            output=output,
+            options={"folds": folds, "test_fraction": fraction, "seed": seed, "channels": list(raw.channels)}
+            | {"labels": {name: list(values) for name, values in raw.labels.items()}},
+            cases={"training": sum(p != TEST for p in parts.values()), "testing": list(parts.values()).count(TEST)},
+            counts={},
+            findings=tuple(findings),
+            skipped=tuple(sorted(bad)),
+            reused=sum(result["reused"] for result in results),
+            seconds=time.monotonic() - started,
+        )
+        _publish(report, results, parts)
+    return report
+
+
+def inspect_cases(raw: RawDataset, allow: Collection[str]) -> list[Finding]:
+    """Check the images and labels of all cases that are complete, and count the test images without a label."""
+    complete = [case for case in raw.cases if case.label and all(path.is_file() for path in case.images)]
+    records = [{"case": case.name, "image": _one_or_all(case.images), "label": str(case.label)} for case in complete]
+    modality = "CT" if raw.channels == ("CT",) else None
+    findings = check_records(
+        records, label_values=raw.label_values, channels=raw.channels, modality=modality, allow=allow
+    )
+    unlabeled = sum(case.testing and case.label is None for case in raw.cases)
+    if unlabeled:
+        message = f"{unlabeled} test images without labels were left where they are"
+        findings.append(Finding("NII016", "note", message, "infer on the folder itself", file="imagesTs"))
+    return findings
+
+
+def _one_or_all(images: Sequence[Path]) -> str | list[str]:
+    return str(images[0]) if len(images) == 1 else [str(path) for path in images]
+
+
+def _bytes_of(case: RawCase) -> int:
+    return sum(read_header(path).data_bytes for path in (*case.images, case.label) if path)
+
+
+def _publish(report: PreparationReport, results: Sequence[Mapping[str, Any]], parts: Mapping[str, int]) -> None:
+    """Write the tables, the data list last: a folder that has one is complete."""
+    training: list[Record] = []
+    testing: list[Record] = []
+    for result in results:
+        case, images = result["case"], result["images"]
+        image = images[0] if len(images) == 1 else images
+        record: Record = {"image": image, "label": result["label"], "case": case, "subject": case}
+        if parts[case] == TEST:
+            testing.append(record)
+        else:
+            training.append({**record, "fold": parts[case]})
+    write_json(report.output / FINGERPRINT_NAME, summarize_cases({r["case"]: r["fingerprint"] for r in results}))
+    report.write()
+    write_datalist(report.output, training, testing)

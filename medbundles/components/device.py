@@ -68,7 +68,7 @@ def _choose_automatically() -> DeviceChoice:
     if torch.backends.mps.is_available():
         # Not taken by itself: 3D resampling and some 3D layers are missing there.
         return DeviceChoice(torch.device("cpu"), "auto: no CUDA GPU; the Apple GPU is used only with --device mps")
-    built = "" if torch.backends.cuda.is_built() else ", this PyTorch is built without CUDA"
+    built = "" if _built_for_gpus() else ", this PyTorch is built without CUDA"
     return DeviceChoice(torch.device("cpu"), f"auto: no GPU found{built}")
 
 
@@ -76,7 +76,7 @@ def _choose_gpu(device: torch.device) -> DeviceChoice:
     present = torch.cuda.device_count() if torch.cuda.is_available() else 0
     index = device.index if device.index is not None else local_rank()
     if present == 0:
-        built = "no CUDA GPU is visible" if torch.backends.cuda.is_built() else "this PyTorch is built without CUDA"
+        built = "no CUDA GPU is visible" if _built_for_gpus() else "this PyTorch is built without CUDA"
         raise _absent(str(device), built)
     if index >= present:
         raise _absent(f"cuda:{index}", f"{present} CUDA GPU(s) are visible, numbered from 0")
@@ -86,3 +86,7 @@ def _choose_gpu(device: torch.device) -> DeviceChoice:
 def _absent(wanted: str, found: str) -> EnvironmentFailure:
     fix = "use --device auto or --device cpu"
     return EnvironmentFailure(findings=[Finding("TRN010", "error", f"device {wanted} was asked for, {found}", fix)])
+
+
+def _built_for_gpus() -> bool:
+    return torch.version.cuda is not None or torch.version.hip is not None

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import atexit
 import os
+from collections.abc import Sized
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DistributedSampler, Sampler
 
 
 def world_size() -> int:
@@ -77,9 +80,17 @@ def wrap_for_distributed(
         return network
     if device.type != "cuda":
         return DistributedDataParallel(network, find_unused_parameters=find_unused_parameters)
-    network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]  # torch's
     return DistributedDataParallel(network, device_ids=[device], find_unused_parameters=find_unused_parameters)
 
 
 def _group_exists() -> bool:
     return dist.is_available() and dist.is_initialized()
+
+
+def share_of_process(dataset: Sized) -> Sampler[Any] | None:
+    """Return a sampler that gives this process its share of a data set in order; ``None`` in a single process.
+
+    Shares are filled up to the same size; metrics count a case that two processes saw once.
+    """
+    return DistributedSampler(dataset, shuffle=False) if world_size() > 1 else None  # type: ignore[arg-type]

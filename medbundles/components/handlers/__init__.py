@@ -7,6 +7,7 @@ from medbundles.components.handlers.handler_group import HandlerGroup
 from medbundles.components.handlers.history import History
 from medbundles.components.handlers.progress_line import ProgressLine
 from medbundles.components.handlers.resumable_checkpoint import ResumableCheckpoint
+from medbundles.components.handlers.run_status import RunStatus
 from medbundles.components.handlers.scheduled_validation import ScheduledValidation
 from medbundles.components.handlers.segmentation_preview import SegmentationPreview
 from medbundles.components.handlers.stop_on_nan import StopOnNan
@@ -20,6 +21,7 @@ __all__ = [
     "History",
     "ProgressLine",
     "ResumableCheckpoint",
+    "RunStatus",
     "ScheduledValidation",
     "SegmentationPreview",
     "StopOnNan",

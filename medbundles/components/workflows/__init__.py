@@ -3,5 +3,13 @@
 from medbundles.components.device import select_device
 from medbundles.components.distributed import is_writer, wrap_for_distributed
 from medbundles.components.workflows.session import RunSession, close_open_sessions
+from medbundles.components.workflows.strict import StrictWorkflow
 
-__all__ = ["RunSession", "close_open_sessions", "is_writer", "select_device", "wrap_for_distributed"]
+__all__ = [
+    "RunSession",
+    "StrictWorkflow",
+    "close_open_sessions",
+    "is_writer",
+    "select_device",
+    "wrap_for_distributed",
+]

@@ -5,26 +5,29 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-from medbundles.components.device import choose_device
+from medbundles.components.device import choose_device, select_device
 from medbundles.components.distributed import is_writer, world_size
 from medbundles.components.workflows import preflight
-from medbundles.components.workflows.active_config import active_config
+from medbundles.components.workflows.active_config import active_config, active_files
 from medbundles.components.workflows.refusal import refuse
 from medbundles.components.workflows.resume import continue_record
+from medbundles.components.workflows.run_data import Kind, RunData
 from medbundles.components.workflows.run_record import RunRecord, Status, read_record, start_record
-from medbundles.errors import Finding, Interrupted, MedbundlesError, causes
+from medbundles.errors import ConfigurationError, Finding, Interrupted, MedbundlesError, PartialFailure, causes
+from medbundles.io.datalist import Part, Record
+from medbundles.io.headers import Geometry
 from medbundles.io.locks import FolderLock
+from medbundles.io.model_json import locate_weights
 
-Kind = Literal["train", "evaluate", "infer"]
-Check = Callable[[], Iterable[Finding]]
+StrPath = str | os.PathLike[str]
 WEIGHT_PATTERNS = ("*.pt", "*.safetensors")
 _open_sessions: list[RunSession] = []
 
@@ -36,47 +39,72 @@ class RunSession:
 
         run: ["$@session.begin()", "$@train::trainer.run()", "$@session.complete(@train::trainer)"]
 
-    In a group of processes every rank checks, only the writer (rank 0) locks and writes.
+    In a group of processes every rank checks the configuration, the device and the weights; only the writer (rank 0)
+    reads the data, locks and writes.
 
     Args:
-        kind: what the run does.
+        kind: ``train``, ``evaluate`` or ``infer``.
         bundle: the bundle's name, for the record.
         output_dir: where the run writes; locked while it runs.
-        dataset_dir: what it reads; its folder must exist. ``None`` skips the checks of the data.
+        dataset_dir: what it reads; ``None`` for a run without data.
         device: what was asked for (``auto``, ``cpu``, ``cuda:1`` ...) or the device chosen from it.
         seed: recorded.
         overwrite: whether ``output_dir`` may hold something already.
-        resume: whether to go on with the run in ``output_dir``; its configuration must be the same.
-        allow: fault codes of data findings that are accepted and recorded instead of refused.
-        strict: whether warnings refuse, too.
-        checks: functions without arguments that return findings, for example ``functools.partial`` objects made by
+        resume: whether to go on with the run in ``output_dir``, or the checkpoint to go on from; configuration and
+            data must be the same but for keys such as ``max_epochs`` and ``device``.
+        allow: fault codes of the data that the user takes the responsibility for.
+        strict: whether warnings about the data refuse as well.
+        checks: functions without arguments that return findings, such as a check of ``medbundles.checks`` with
             ``_mode_: callable``; a bundle adds its own here.
-        model: plain description of the model the weights were trained as (``model.json``), recorded.
-        weights: files of trained weights this run reads; each must exist and is recorded with its SHA-256.
-        facts: anything else to record, such as the learning rate.
+        weights: files of trained weights the run reads, checked and recorded with their SHA-256; ``None`` items are
+            left out. With ``bundle_root`` the one file is looked up as ``inference.yaml`` does it: a file, a run's
+            folder, or ``None`` for the released weights.
+        bundle_root: the bundle's folder, for runs that need weights.
+        expected: what ``model.json`` beside the weights must say (CFG004); ``None`` compares nothing.
+        facts: anything else to record.
+        channels: channel names in the network's order; ``None`` leaves the images unchecked.
+        part: which records ``evaluate`` reads.
+        fold: the fold that validates.
+        modality: ``CT`` takes the values as HU.
+        label_values: the values labels may have, background included.
+        geometry: which NIfTI form counts where sform and qform disagree.
+        patch_size: the network's window in voxels, for a note on smaller volumes.
+        skip_bad_cases: whether an inference goes on with the good cases; it then ends with exit code 7.
+
+    Attributes:
+        records: after :meth:`begin` the cases of an inference or an evaluation that passed the checks.
+        findings: after :meth:`begin` what the checks noted without refusing.
     """
 
     def __init__(
         self,
         kind: Kind,
         bundle: str,
-        output_dir: str | os.PathLike[str],
-        dataset_dir: str | os.PathLike[str] | None = None,
+        output_dir: StrPath,
+        dataset_dir: StrPath | None = None,
         device: str | torch.device = "auto",
         seed: int | None = None,
         overwrite: bool = False,
-        resume: bool = False,
+        resume: bool | str = False,
         allow: Sequence[str] | None = None,
         strict: bool = False,
-        checks: Sequence[Check] | None = None,
-        model: Mapping[str, Any] | None = None,
-        weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+        checks: Sequence[preflight.Check] | None = None,
+        weights: StrPath | Sequence[StrPath | None] | None = None,
+        bundle_root: StrPath | None = None,
+        expected: Mapping[str, Any] | None = None,
         facts: Mapping[str, Any] | None = None,
+        channels: Sequence[str] | None = None,
+        part: Part = "testing",
+        fold: int = 0,
+        modality: str | None = None,
+        label_values: Sequence[int] | None = None,
+        geometry: Geometry | None = None,
+        patch_size: Sequence[int] | None = None,
+        skip_bad_cases: bool = False,
     ) -> None:
         self.kind = kind
         self.bundle = bundle
         self.output_dir = Path(output_dir)
-        self.dataset_dir = None if dataset_dir is None else Path(dataset_dir)
         self.device = device
         self.seed = seed
         self.overwrite = overwrite
@@ -84,11 +112,32 @@ class RunSession:
         self.allow = tuple(allow or ())
         self.strict = strict
         self.checks = tuple(checks or ())
-        self.model = model
-        self.weights = _as_paths(weights)
+        self.expected = expected
         self.facts = dict(facts or {})
+        self.weights: tuple[Path, ...] = ()
+        self.records: list[Record] = []
         self.findings: list[Finding] = []
-        self.record: RunRecord | None = None
+        self.data = (
+            None
+            if dataset_dir is None
+            else RunData(
+                kind=kind,
+                dataset_dir=Path(dataset_dir),
+                channels=_tuple(channels),
+                part=part,
+                fold=fold,
+                modality=modality,
+                label_values=_tuple(label_values),
+                geometry=geometry,
+                patch_size=_tuple(patch_size),
+                allow=self.allow,
+                strict=strict,
+                skip_bad_cases=skip_bad_cases,
+            )
+        )
+        self._weights = weights
+        self._bundle_root = bundle_root
+        self._record: RunRecord | None = None
         self._lock = FolderLock(self.output_dir)
 
     def begin(self) -> None:
@@ -100,12 +149,30 @@ class RunSession:
         """
         try:
             config = active_config()
-            self.findings = preflight.check_run(self, config)
+            if config is not None:
+                self.findings += preflight.check_configuration(config, active_files())
+            refusals = preflight.Refusals()
+            with refusals.collect():
+                select_device(self.device)
+            with refusals.collect():
+                self.weights = self._find_weights()
+                preflight.check_weights(self.weights, self.expected)
+            earlier = None
             if is_writer():
-                self._take_folder(config)
+                with refusals.collect():
+                    earlier = self._take_folder(config)
+                with refusals.collect():
+                    self._check_data()
+            refusals.raise_any()
+            if is_writer():
+                self._open(config, earlier)
         except MedbundlesError as error:
             self._lock.release()
             refuse(error)
+
+    def note(self, **facts: Any) -> None:
+        """Add facts to the run record, such as how many epochs are done; they are written when the run ends."""
+        self.facts |= facts
 
     def complete(self, engine: Any = None) -> None:
         """Record that the run is done, or how it ended early.
@@ -114,15 +181,21 @@ class RunSession:
             engine: the ignite engine that ran; when its state says ``interrupted``, so does the record.
 
         Raises:
-            Interrupted: the engine was stopped by a signal after it had saved its state.
+            Interrupted: the engine was stopped by a signal, in good order.
+            PartialFailure: everything is done but cases were left out by ``skip_bad_cases``.
         """
         state = getattr(engine, "state", None)
-        if state is not None and hasattr(state, "epoch"):
-            self.facts |= {"epochs": int(state.epoch), "iterations": int(state.iteration)}
+        if state is not None:
+            self.note(epochs=int(state.epoch), iterations=int(state.iteration))
         if getattr(state, "interrupted", False):
-            self.close("interrupted", "stopped by a signal; its state was saved")
-            refuse(Interrupted(f"interrupted; go on with --resume true --output_dir {self.output_dir}"))
+            self.close("interrupted", "stopped by a signal")
+            again = f"; go on with --resume true --output_dir {self.output_dir}" if self.kind == "train" else ""
+            refuse(Interrupted(f"interrupted{again}"))
         self.close("completed")
+        refused = [finding for finding in self.findings if finding.level == "error"]
+        if refused:
+            cases = sorted({str(finding.case) for finding in refused})
+            refuse(PartialFailure(f"{len(cases)} case(s) were left out: {', '.join(cases)}", refused))
 
     def fail(self, error: BaseException) -> None:
         """Record an exception that ends the run; later calls change nothing."""
@@ -130,41 +203,65 @@ class RunSession:
 
     def close(self, status: Status, reason: str = "") -> None:
         """Write the end of the run and let the folder go; only the first call counts."""
-        if self not in _open_sessions:
+        if self not in _open_sessions or self._record is None:
             return
         _open_sessions.remove(self)
-        if self.record is not None:
-            self.record.content |= self.facts
-            produced = (path for pattern in WEIGHT_PATTERNS for path in sorted(self.output_dir.glob(pattern)))
-            self.record.finish(status, reason, weights=[*produced, *self.weights])
+        self._record.content |= self.facts
+        produced = (path for pattern in WEIGHT_PATTERNS for path in sorted(self.output_dir.glob(pattern)))
+        self._record.finish(status, reason, weights=[*produced, *self.weights])
         self._lock.release()
 
-    def _take_folder(self, config: dict[str, Any] | None) -> None:
+    def _find_weights(self) -> tuple[Path, ...]:
+        given = [self._weights] if isinstance(self._weights, str | os.PathLike | None) else list(self._weights)
+        if self._bundle_root is None:
+            return tuple(Path(item) for item in given if item)
+        if len(given) != 1:
+            raise ConfigurationError("weights: one file or folder is looked up in a bundle, not a list")
+        return (locate_weights(self._bundle_root, given[0]),)
+
+    def _take_folder(self, config: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Lock the folder and judge what is in it; return the record of the run to go on with, if any."""
         self._lock.acquire()
         earlier = read_record(self.output_dir)
-        preflight.check_output(self, earlier)
+        preflight.check_output(self.output_dir, earlier, self.overwrite, bool(self.resume))
+        if isinstance(self.resume, str):
+            earlier = read_record(Path(self.resume).parent)
+        if not self.resume or earlier is None:
+            return None
+        preflight.check_same_run(earlier, config, self._fingerprint())
+        return earlier
+
+    def _check_data(self) -> None:
+        if self.data is not None:
+            self.records, findings = self.data.check()
+            self.findings += findings
+        self.findings += preflight.run_checks(self.checks, self.allow, self.strict)
+
+    def _fingerprint(self) -> dict[str, Any] | None:
+        return self.data.fingerprint() if self.data is not None and self.data.dataset_dir.exists() else None
+
+    def _open(self, config: dict[str, Any] | None, earlier: dict[str, Any] | None) -> None:
         choice = choose_device(self.device)
+        rate = (config or {}).get("learning_rate")
         facts = {
             "seed": self.seed,
+            "learning_rate": rate if isinstance(rate, int | float) else None,
             "device": str(choice.device),
             "device_reason": choice.reason,
             "processes": world_size(),
-            "data": preflight.data_fingerprint(self.dataset_dir),
-            **({"model": dict(self.model)} if self.model is not None else {}),
+            "data": self._fingerprint(),
             **self.facts,
         }
         content = start_record(self.kind, self.bundle, config, self.findings, facts)
-        if self.resume and earlier is not None:
-            content = continue_record(earlier, content)
-        self.record = RunRecord(self.output_dir, content)
-        self.record.write()
+        self._record = RunRecord(self.output_dir, content if earlier is None else continue_record(earlier, content))
+        self._record.write()
         _open_sessions.append(self)
         _watch_the_end_of_the_process()
 
 
 def close_open_sessions(error: BaseException | None = None) -> None:
     """Record the end of every session still open: what ended the program, or that it ended without completing."""
-    for session in list(_open_sessions):
+    for session in tuple(_open_sessions):
         if error is None:
             session.close("failed", "the program ended before the run was completed")
         else:
@@ -180,10 +277,8 @@ def status_of(error: BaseException) -> Status:
     return "diverged" if "TRN003" in codes else "failed"
 
 
-def _as_paths(weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None) -> tuple[Path, ...]:
-    if weights is None:
-        return ()
-    return (Path(weights),) if isinstance(weights, str | os.PathLike) else tuple(Path(item) for item in weights)
+def _tuple(items: Sequence[Any] | None) -> tuple[Any, ...] | None:
+    return None if items is None else tuple(items)
 
 
 @cache

@@ -105,6 +105,25 @@ def find_nodules(
     return sorted(nodules, key=_rank)
 
 
+def keep_peaks(
+    mask: npt.NDArray[np.bool_], probabilities: npt.NDArray[Any], peak_threshold: float
+) -> npt.NDArray[np.bool_]:
+    """Return the mask without the connected regions whose highest probability stays below ``peak_threshold``.
+
+    Args:
+        mask: ``(H, W, D)``.
+        probabilities: ``(H, W, D)``, 0 to 1.
+        peak_threshold: what at least one voxel of a region must reach.
+    """
+    kept = np.zeros_like(mask)
+    box = _box(mask)
+    if box is not None:
+        labels = cc3d.connected_components(np.ascontiguousarray(mask[box]), connectivity=CONNECTIVITY)
+        reaching = np.unique(labels[(probabilities[box] >= peak_threshold) & mask[box]])
+        kept[box] = mask[box] & np.isin(labels, reaching)
+    return kept
+
+
 def _measure(
     probabilities: npt.NDArray[Any],
     affine: Affine,

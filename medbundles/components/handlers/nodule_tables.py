@@ -39,16 +39,18 @@ TABLES = ("nodules.csv", "nodules.json", "luna16_results.csv", "summary.json")
 class NoduleTables:
     """Collects the nodules of every case and writes the tables once, when the evaluator has finished.
 
-    Writes ``nodules.csv``, ``nodules.json`` (``{"nodules": [...]}``), ``luna16_results.csv`` (the challenge's format)
-    and ``summary.json`` (counts a case, cases without nodules included). Nothing that identifies a patient is
-    written but the case's name.
+    Writes ``nodules.csv`` and ``nodules.json`` (``{"nodules": [...]}``) with the findings that reach
+    ``peak_threshold``; ``luna16_results.csv`` in the challenge's format with all of them, because its score is drawn
+    over all thresholds; and ``summary.json`` with counts, cases without nodules included. Nothing that identifies a
+    patient is written but the case's name.
 
     Reads ``engine.state.output`` after postprocessing: items with ``pred`` (probabilities ``(1, H, W, D)``) and
     ``image`` (HU), both as :class:`medbundles.components.transforms.LoadVolumed` oriented them.
 
     Args:
         output_dir: folder of the tables.
-        threshold: a voxel belongs to a nodule from this probability on.
+        threshold: a voxel belongs to a finding from this probability on.
+        peak_threshold: a finding is a nodule when its highest probability reaches this; ``None``: all are.
         min_volume_mm3: smaller regions are left out.
         overwrite: whether existing tables may be replaced.
         pred_key: item with the probabilities.
@@ -59,6 +61,7 @@ class NoduleTables:
         self,
         output_dir: str | os.PathLike[str],
         threshold: float = 0.5,
+        peak_threshold: float | None = None,
         min_volume_mm3: float = 0.0,
         overwrite: bool = False,
         pred_key: str = "pred",
@@ -66,11 +69,12 @@ class NoduleTables:
     ) -> None:
         self.output_dir = Path(output_dir)
         self.threshold = threshold
+        self.peak_threshold = peak_threshold
         self.min_volume_mm3 = min_volume_mm3
         self.overwrite = overwrite
         self.pred_key = pred_key
         self.image_key = image_key
-        self.nodules: dict[str, list[Nodule]] = {}
+        self.findings: dict[str, list[Nodule]] = {}
 
     def attach(self, engine: Engine) -> None:
         """Collect at every iteration of ``engine`` and write at its end."""
@@ -87,17 +91,17 @@ class NoduleTables:
         existing = [name for name in TABLES if (self.output_dir / name).exists()]
         if existing and not self.overwrite:
             raise OutputConflict(f"{self.output_dir} holds {', '.join(existing)}; choose another or --overwrite true")
-        self.nodules = {}
+        self.findings = {}
 
     def collect(self, engine: Engine) -> None:
-        """Find the nodules of the items of one iteration."""
+        """Find the nodules in the items of one iteration."""
         items: Any = engine.state.output
         for item in items:
             prediction: MetaTensor = item[self.pred_key]
             affine, orientation = stored_grid(prediction)
             image = item.get(self.image_key)
             case = _case(item, prediction)
-            self.nodules[case] = find_nodules(
+            self.findings[case] = find_nodules(
                 orientation.to_stored(as_array(prediction)[0]),
                 affine,
                 case,
@@ -108,18 +112,24 @@ class NoduleTables:
 
     def write(self, engine: Engine) -> None:
         """Write the tables; under several processes the first one writes what all have found."""
-        found = _gathered(self.nodules)
+        found = _gathered(self.findings)
         if idist.get_rank() > 0:
             return
-        nodules = [nodule for case in sorted(found) for nodule in found[case]]
+        findings = [finding for case in sorted(found) for finding in found[case]]
+        nodules = [finding for finding in findings if finding.peak_probability >= (self.peak_threshold or 0.0)]
         folder, overwrite = self.output_dir, self.overwrite
         write_csv(folder / "nodules.csv", map(_row, nodules), COLUMNS, overwrite)
-        write_csv(folder / "luna16_results.csv", map(_luna16_row, nodules), LUNA16_COLUMNS, overwrite)
+        write_csv(folder / "luna16_results.csv", map(_luna16_row, findings), LUNA16_COLUMNS, overwrite)
         write_json(folder / "nodules.json", {"nodules": [nodule.as_dict() for nodule in nodules]}, overwrite)
         summary = {
-            "cases": [{"case": case, "nodules": len(found[case])} for case in sorted(found)],
+            "cases": [
+                {"case": case, "nodules": sum(nodule.case == case for nodule in nodules), "findings": len(found[case])}
+                for case in sorted(found)
+            ],
             "nodules": len(nodules),
+            "findings": len(findings),
             "threshold": self.threshold,
+            "peak_threshold": self.peak_threshold,
             "min_volume_mm3": self.min_volume_mm3,
         }
         write_json(folder / "summary.json", summary, overwrite)
@@ -129,11 +139,11 @@ def _case(item: Mapping[str, Any], prediction: MetaTensor) -> str:
     return str(item["case"]) if "case" in item else case_name(str(prediction.meta["filename_or_obj"]))
 
 
-def _gathered(nodules: dict[str, list[Nodule]]) -> dict[str, list[Nodule]]:
+def _gathered(findings: dict[str, list[Nodule]]) -> dict[str, list[Nodule]]:
     if idist.get_world_size() == 1:
-        return nodules
+        return findings
     parts: list[dict[str, list[Nodule]]] = [{} for _ in range(idist.get_world_size())]
-    torch.distributed.all_gather_object(parts, nodules)
+    torch.distributed.all_gather_object(parts, findings)
     return {case: found for part in parts for case, found in part.items()}
 
 

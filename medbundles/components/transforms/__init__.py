@@ -4,6 +4,7 @@ from medbundles.components.transforms.clamp_intensity import ClampIntensityd
 from medbundles.components.transforms.find_sites import FindSitesd
 from medbundles.components.transforms.load_volume import LoadVolumed
 from medbundles.components.transforms.save_prediction import SavePredictiond
+from medbundles.components.transforms.save_preview import SavePreviewd
 from medbundles.components.transforms.segmentation_augmentation import SegmentationAugmentation
 from medbundles.components.transforms.slice_stack import RandSliceStackd, stack_indices
 
@@ -13,6 +14,7 @@ __all__ = [
     "LoadVolumed",
     "RandSliceStackd",
     "SavePredictiond",
+    "SavePreviewd",
     "SegmentationAugmentation",
     "stack_indices",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +15,13 @@ from monai.config import KeysCollection
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import MapTransform
 
+from medbundles.checks.nonfinite import repair_nonfinite
 from medbundles.components.transforms.orientation import Orientation
 from medbundles.errors import DataError, Finding
 from medbundles.io.headers import Geometry
 from medbundles.io.images import Volume, read_volume
+
+logger = logging.getLogger(__name__)
 
 
 class LoadVolumed(MapTransform):
@@ -33,6 +37,8 @@ class LoadVolumed(MapTransform):
         geometry: ``sform`` or ``qform`` where a NIfTI file's two disagree; ``None`` refuses such files (NII005).
         dtype: name of a NumPy type to convert to; ``None`` keeps the stored one (unsigned 16 bit becomes int32,
             because few operations take it).
+        repair: for inference: replace NaN and infinity where that is safe, with a warning (NII002).
+        modality: ``CT`` lets the repair take the values as HU.
         allow_missing_keys: whether an absent key is skipped.
     """
 
@@ -41,18 +47,22 @@ class LoadVolumed(MapTransform):
         keys: KeysCollection,
         geometry: Geometry | None = None,
         dtype: str | None = None,
+        repair: bool = False,
+        modality: str | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.geometry = geometry
         self.dtype = dtype
+        self.repair = repair
+        self.modality = modality
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the item with volumes in the place of paths.
 
         Raises:
-            DataError: a file that cannot be read or must not be (NII001, NII003, NII005, NII007, LUN001), with the
-                case's name.
+            DataError: a file that cannot be read or must not be (NII001, NII002, NII003, NII005, NII007, LUN001), with
+                the case's name.
         """
         item = dict(data)
         for key in self.key_iterator(item):
@@ -69,7 +79,16 @@ class LoadVolumed(MapTransform):
         if volume.array.ndim != 3:
             message = f"expected a volume of three axes, found the shape {volume.array.shape}"
             raise DataError(findings=[Finding("NII007", "error", message, "choose one volume of it", file=path.name)])
-        return as_ras_tensor(volume, path)
+        repaired = 0
+        if self.repair:
+            array, repaired = repair_nonfinite(volume.array, self.modality, file=path.name)
+            volume = Volume(array, volume.affine)
+        if repaired:
+            message = f"{repaired} NaN or infinite voxels outside tissue were replaced"
+            logger.warning("%s", Finding("NII002", "warning", message, file=path.name))
+        tensor = as_ras_tensor(volume, path)
+        tensor.meta["repaired_voxels"] = repaired
+        return tensor
 
 
 def as_ras_tensor(volume: Volume, path: Path) -> MetaTensor:

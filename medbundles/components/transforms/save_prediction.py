@@ -14,6 +14,7 @@ from monai.config import KeysCollection
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import MapTransform
 
+from medbundles.components.nodules import keep_peaks
 from medbundles.components.transforms.orientation import Orientation
 from medbundles.io.grids import Affine, case_name
 from medbundles.io.images import write_volume
@@ -34,6 +35,8 @@ class SavePredictiond(MapTransform):
         output_dir: folder of the files.
         threshold: a voxel is foreground from this probability on; ``(0, 1)``. With several channels the label is the
             number of the most probable one, counted from 1, where that one reaches the threshold.
+        peak_threshold: connected regions of the mask whose highest probability stays below this are removed, so that
+            the mask shows what :class:`medbundles.components.handlers.NoduleTables` lists; ``None``: all stay.
         save_probability: also write probabilities, float32 rounded to 0.001; the channels become the file's fourth axis
             when there are several.
         overwrite: whether existing files may be replaced.
@@ -46,6 +49,7 @@ class SavePredictiond(MapTransform):
         keys: KeysCollection,
         output_dir: str | os.PathLike[str],
         threshold: float = 0.5,
+        peak_threshold: float | None = None,
         save_probability: bool = False,
         overwrite: bool = False,
         postfix: str = "seg",
@@ -54,6 +58,7 @@ class SavePredictiond(MapTransform):
         super().__init__(keys, allow_missing_keys)
         self.output_dir = Path(output_dir)
         self.threshold = threshold
+        self.peak_threshold = peak_threshold
         self.save_probability = save_probability
         self.overwrite = overwrite
         self.postfix = postfix
@@ -82,10 +87,12 @@ class SavePredictiond(MapTransform):
             write_volume(self.output_dir / f"{case}_prob.nii.gz", rounded, affine, self.overwrite)
 
     def _labels(self, probabilities: list[npt.NDArray[Any]]) -> npt.NDArray[np.uint8]:
-        if len(probabilities) == 1:
-            return np.asarray(probabilities[0] >= self.threshold, dtype=np.uint8)
-        stack = np.stack(probabilities)
-        return np.asarray((stack.argmax(axis=0) + 1) * (stack.max(axis=0) >= self.threshold), dtype=np.uint8)
+        stack = probabilities[0][None] if len(probabilities) == 1 else np.stack(probabilities)
+        highest = stack[0] if len(stack) == 1 else stack.max(axis=0)
+        mask = highest >= self.threshold
+        if self.peak_threshold is not None:
+            mask = keep_peaks(mask, highest, self.peak_threshold)
+        return np.asarray(mask if len(stack) == 1 else mask * (stack.argmax(axis=0) + 1), dtype=np.uint8)
 
 
 def stored_grid(tensor: MetaTensor) -> tuple[Affine, Orientation]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from medbundles.checks import nifti
-from medbundles.checks.verdict import apply_allow, has_errors, refuse
+from medbundles.checks.verdict import apply_allow, has_errors, refuse, severity
 from medbundles.checks.voxels import VoxelFacts, facts_of_all
 from medbundles.errors import DataError, Finding, MedbundlesError
 from medbundles.io.datalist import Record
@@ -53,6 +53,21 @@ def check_cases(
     if not skip_bad_cases or not good:
         findings = refuse(findings)
     return good, findings
+
+
+def inspect_cases(
+    cases: Sequence[Record],
+    *,
+    channels: Sequence[str],
+    modality: str | None = None,
+    geometry: Geometry | None = None,
+    patch_size: Sequence[int] | None = None,
+) -> list[Finding]:
+    """Return the findings of :func:`check_cases` without deciding anything (what ``medbundles check`` shows)."""
+    by_case = check_images(
+        cases, channels=channels, modality=modality, geometry=geometry, purpose="infer", patch_size=patch_size
+    )
+    return sorted((finding for findings in by_case for finding in findings), key=severity)
 
 
 def check_images(

@@ -1,0 +1,110 @@
+"""``medbundles check``: look at data before anything works on it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from medbundles.errors import Finding
+    from medbundles.io.headers import Geometry
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("check")(check)
+
+
+def check(
+    name: Annotated[str, typer.Argument(help="The bundle the data are meant for.", metavar="NAME")],
+    path: Annotated[Path, typer.Argument(help="A raw source, a prepared folder, or cases for inference.")],
+    allow: Annotated[str, typer.Option(help="Fault codes to let pass, such as ['NII004'].")] = "[]",
+    geometry: Annotated[str | None, typer.Option(help="Where the two disagree: sform or qform.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse warnings as well.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Check data as prepare, train and infer do, and say everything that was found.
+
+    Ends with 0, or with 3 when something must not be used as it is.
+    """
+    from medbundles.checks.verdict import apply_allow, refuse
+    from medbundles.registry import bundle_folder
+
+    kind, findings = _look(bundle_folder(name), path, _codes(allow), _geometry(geometry))
+    findings = apply_allow(findings, _codes(allow))
+    if as_json:
+        print(json.dumps({"kind": kind, "findings": [finding.as_dict() for finding in findings]}, indent=2))
+    else:
+        print(f"{path.name}: {kind}")
+        for finding in findings:
+            if finding.level == "note":
+                print(finding)
+    refuse(findings, strict=strict)
+    if not as_json:
+        counts = Counter(finding.level for finding in findings)
+        print(f"no errors, {counts['warning']} warnings, {counts['note']} notes")
+
+
+def _look(bundle: Path, path: Path, allow: Collection[str], geometry: Geometry | None) -> tuple[str, list[Finding]]:
+    """Return what the path holds, in words, and what is to say about it."""
+    from medbundles.checks.cases import inspect_cases
+    from medbundles.checks.dataset import check_dataset
+    from medbundles.checks.luna import check_luna16
+    from medbundles.io.cases import find_cases
+    from medbundles.io.datalist import DATALIST_NAME, read_datalist
+    from medbundles.io.luna16 import is_luna16
+
+    rules = _rules(bundle)
+    labels = rules.pop("label_values")
+    if path.suffix == ".json" or (path / DATALIST_NAME).is_file():
+        parts = read_datalist(path)
+        kind = f"prepared folder, {len(parts['training'])} training and {len(parts['testing'])} testing cases"
+        return kind, check_dataset(path, label_values=labels, allow=allow, geometry=geometry, **rules)
+    if is_luna16(path):
+        return "raw source in LUNA16's layout", check_luna16(path)
+    cases = find_cases(path, rules["channels"])
+    return f"{len(cases)} cases for inference", inspect_cases(cases, geometry=geometry, **rules)
+
+
+def _rules(bundle: Path) -> dict[str, Any]:
+    """Read what the bundle's data must be from the place where training and inference read it too."""
+    import yaml
+
+    config = yaml.safe_load((bundle / "configs" / "train.yaml").read_text(encoding="utf-8"))
+    session = config["session"]
+    return {
+        "channels": session["channels"],
+        "modality": session.get("modality"),
+        "label_values": session["label_values"],
+        "patch_size": config.get("patch_size"),
+    }
+
+
+def _codes(text: str) -> list[str]:
+    import yaml
+
+    from medbundles.errors import ConfigurationError, Finding
+
+    try:
+        codes = yaml.safe_load(text) or []
+    except yaml.YAMLError:
+        codes = None
+    codes = [codes] if isinstance(codes, str) else codes
+    if isinstance(codes, list) and all(isinstance(code, str) for code in codes):
+        return codes
+    message = f"--allow {text}: expected a list of fault codes"
+    raise ConfigurationError(findings=[Finding("CFG002", "error", message, "write --allow \"['NII004']\"")])
+
+
+def _geometry(text: str | None) -> Geometry | None:
+    from medbundles.errors import ConfigurationError, Finding
+
+    match text:
+        case None | "sform" | "qform":
+            return text
+    raise ConfigurationError(findings=[Finding("CFG002", "error", f"--geometry {text}: expected sform or qform")])

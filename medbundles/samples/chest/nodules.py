@@ -1,0 +1,167 @@
+"""Lung nodules with their annotation: what LUNA16's tables say about a finding, and a little more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from medbundles.samples.chest.blobs import Blob, grain, random_blob, unit_vectors
+from medbundles.samples.chest.grid import Box, Floats, Points
+from medbundles.samples.chest.placement import Attachment, find_place
+from medbundles.samples.chest.scene import Scene
+
+SMALLEST_MM, LARGEST_MM = 4.0, 30.0
+# LUNA16's diameters: a quarter below 5.1 mm, half below 6.4 mm, a tenth above 15.5 mm.
+LOG_SPREAD = 0.6
+# How many nodules a scan with any has in LUNA16 (cut at six).
+COUNTS, COUNT_SHARES = (1, 2, 3, 4, 5, 6), (0.52, 0.25, 0.11, 0.06, 0.04, 0.02)
+# Every fifth scan has none.
+EMPTY_EVERY = 5
+TYPES, TYPE_SHARES = ("solid", "part_solid", "ground_glass"), (0.68, 0.14, 0.18)
+ATTACHMENTS: tuple[Attachment, ...] = ("free", "vessel", "pleura")
+ATTACHMENT_SHARES = (0.45, 0.25, 0.30)
+SMALLEST_SUBSOLID_MM = 6.0
+PLACE_ATTEMPTS = 6
+SIZE_ITERATIONS = 5
+
+
+def draw_diameter(generator: np.random.Generator) -> float:
+    """Return a diameter in mm distributed as in LUNA16, from 4 to 30 mm."""
+    while True:
+        diameter = SMALLEST_MM * 1.03 * float(np.exp(generator.exponential(LOG_SPREAD)))
+        if diameter < LARGEST_MM * 0.98:
+            return diameter
+
+
+def is_empty_scan(seed: int, case: int) -> bool:
+    """Tell whether a scan has no nodules."""
+    return (seed + case) % EMPTY_EVERY == EMPTY_EVERY - 1
+
+
+def add_nodules(scene: Scene, generator: np.random.Generator) -> None:
+    """Draw one to six nodules and note what was drawn."""
+    for _ in range(int(generator.choice(COUNTS, p=COUNT_SHARES))):
+        # One stream for each nodule: what one of them needs does not shift the next.
+        _add_nodule(scene, np.random.default_rng(generator.integers(2**63)))
+
+
+def _add_nodule(scene: Scene, generator: np.random.Generator) -> None:
+    kind = str(generator.choice(TYPES, p=TYPE_SHARES))
+    attachment: Attachment = ATTACHMENTS[int(generator.choice(len(ATTACHMENTS), p=ATTACHMENT_SHARES))]
+    diameter = draw_diameter(generator)
+    if kind != "solid":
+        # A small or thin-sliced ground-glass spot would not be seen, nor annotated.
+        diameter = max(diameter, SMALLEST_SUBSOLID_MM, 1.8 * scene.grid.thickness_mm)
+    for _ in range(PLACE_ATTEMPTS):
+        center = find_place(scene, generator, diameter / 2, attachment, 0.45 * diameter)
+        if center is None:
+            diameter = max(0.75 * diameter, SMALLEST_MM * 1.05 if kind == "solid" else SMALLEST_SUBSOLID_MM)
+            continue
+        spiculation = int(generator.integers(1, 4)) if diameter > 8 and generator.random() < 0.35 else 0
+        blob = random_blob(generator, center, diameter / 2, 1.6, generator.uniform(0, 0.9))
+        fitted = _fit(scene, blob, diameter, _edge_mm(scene, kind))
+        if fitted is None:
+            continue
+        blob, box, share = fitted
+        details = _paint(scene, generator, kind, blob, box, share, spiculation)
+        record = _measure(scene, box, share) | details | {"type": kind, "attachment": attachment}
+        record["spiculation"] = spiculation
+        record["malignancy"] = _ratings(generator, record["diameter_mm"], kind, spiculation)
+        scene.nodules.append(record)
+        scene.occupy(np.array(record["center_mm"]), diameter / 2)
+        return
+
+
+def _edge_mm(scene: Scene, kind: str) -> float:
+    return scene.grid.blur_mm if kind == "solid" else max(scene.grid.blur_mm, 1.8)
+
+
+def _share(scene: Scene, blob: Blob, edge_mm: float) -> tuple[Box, Floats] | None:
+    reach = blob.reach + edge_mm
+    box = scene.grid.box(blob.center - reach, blob.center + reach)
+    if box is None:
+        return None
+    distance = blob.distance(*scene.grid.coordinates(box))
+    return box, np.clip(0.5 - distance / np.float32(edge_mm), 0, 1) * scene.lung_share(box)
+
+
+def _equivalent_diameter(scene: Scene, share: Floats) -> float:
+    volume = float(share.sum(dtype=np.float64)) * scene.grid.fine_voxel_mm3
+    return float((6 * volume / np.pi) ** (1 / 3))
+
+
+def _fit(scene: Scene, blob: Blob, diameter: float, edge_mm: float) -> tuple[Blob, Box, Floats] | None:
+    """Scale a blob until what lies in the lung and in the scan has the wanted equivalent diameter."""
+    for _ in range(SIZE_ITERATIONS):
+        drawn = _share(scene, blob, edge_mm)
+        found = _equivalent_diameter(scene, drawn[1]) if drawn else 0.0
+        if drawn and abs(found - diameter) < 0.01 * diameter:
+            break
+        blob = blob.scaled(float(np.clip(diameter / max(found, 0.1), 0.6, 1.4)))
+    if drawn is None or not SMALLEST_MM <= found <= LARGEST_MM:
+        return None
+    return blob, *drawn
+
+
+def _measure(scene: Scene, box: Box, share: Floats) -> dict[str, Any]:
+    """Return center of mass, equivalent diameter and bounds of a nodule in the patient's frame."""
+    axes = scene.grid.coordinates(box)
+    total = float(share.sum(dtype=np.float64))
+    center = [float((share * axis).sum(dtype=np.float64)) / total for axis in axes]
+    where = np.argwhere(share > 0.5)[:, ::-1]
+    low, high = (where.min(axis=0), where.max(axis=0)) if len(where) else (np.zeros(3, int), np.zeros(3, int))
+    half = np.array([scene.grid.pixel_mm, scene.grid.pixel_mm, scene.grid.fine_mm]) / 2
+    lower = [float(axis.ravel()[index]) for axis, index in zip(axes, low, strict=True)] - half
+    upper = [float(axis.ravel()[index]) for axis, index in zip(axes, high, strict=True)] + half
+    return {
+        "center_mm": center,
+        "diameter_mm": _equivalent_diameter(scene, share),
+        "lower_mm": [float(value) for value in lower],
+        "upper_mm": [float(value) for value in upper],
+    }
+
+
+def _paint(
+    scene: Scene, generator: np.random.Generator, kind: str, blob: Blob, box: Box, share: Floats, spiculation: int
+) -> dict[str, Any]:
+    solid_hu = float(np.clip(generator.normal(30, 30), -40, 95)) + 0.12 * scene.patient.contrast_hu
+    if kind == "solid" and generator.random() < 0.07:
+        solid_hu = float(generator.uniform(200, 650))
+    hu = solid_hu if kind == "solid" else float(generator.uniform(-640, -430))
+    rough = 14.0 if kind == "solid" else 38.0
+    scene.add_density(box, share, hu + rough * grain(generator, scene.grid, box, 1.3))
+    if kind == "part_solid":
+        size = generator.uniform(0.4, 0.7)
+        away = unit_vectors(generator, 1)[0] * float(blob.lengths.min()) * generator.uniform(0, 0.9 - size)
+        core = random_blob(generator, blob.center + away, float(blob.lengths.mean()) * size, 1.4, 0.6)
+        drawn = _share(scene, core, scene.grid.blur_mm)
+        if drawn:
+            scene.add_density(*drawn, solid_hu)
+    if spiculation:
+        _add_spicules(scene, generator, blob, 6 * spiculation, min(hu, solid_hu) + (0 if kind == "solid" else 150))
+    return {"hu": hu}
+
+
+def _add_spicules(scene: Scene, generator: np.random.Generator, blob: Blob, count: int, hu: float) -> None:
+    """Draw thin strands that leave the surface and taper; the annotation does not count them."""
+    toward = unit_vectors(generator, count)
+    length = blob.lengths.mean() * generator.uniform(0.25, 0.9, count)
+    width = generator.uniform(0.35, 0.7, count)
+    t = np.linspace(0, 1, 24)
+    surface = 0.9 / np.linalg.norm(toward @ (blob.axes / blob.lengths[:, None] ** 2).T, axis=1)
+    sway = unit_vectors(generator, count) * 0.15
+    course = toward[:, None] + sway[:, None] * t[None, :, None]
+    points = blob.center + course * (surface[:, None] + length[:, None] * t)[..., None]
+    radius = width[:, None] * (1 - 0.8 * t)
+    step = np.broadcast_to(length[:, None] / len(t), radius.shape)
+    flat: Points = points.reshape(-1, 3)
+    inside = scene.depth(flat) > 0
+    scene.canvas.draw_threads(flat[inside], radius.ravel()[inside], step.ravel()[inside], hu)
+
+
+def _ratings(generator: np.random.Generator, diameter: float, kind: str, spiculation: int) -> list[int]:
+    """Return three or four readers' ratings from 1 (benign) to 5 (malignant)."""
+    mean = 1.7 + 0.09 * diameter + 0.35 * spiculation + 0.5 * (kind == "part_solid")
+    count = int(generator.integers(3, 5))
+    return [int(value) for value in np.clip(np.rint(generator.normal(mean, 0.8, count)), 1, 5)]

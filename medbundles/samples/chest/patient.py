@@ -1,0 +1,70 @@
+"""Who is scanned: sizes, densities and contrast agent, drawn once for a scan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Patient:
+    """A patient's proportions in mm and densities in HU.
+
+    Attributes:
+        half_width: largest half width of the chest cavity.
+        half_depth: largest half depth of the chest cavity.
+        apex: height of the lungs' tops above the carina.
+        dome: height of the right diaphragm's dome (negative: below the carina).
+        wall: thickness of the chest wall at the side.
+        muscle: thickness of the chest wall's muscle layer.
+        mediastinum: half width of the mediastinum between the lungs at the back of the sternum to the spine.
+        heart: the heart's size, 1 is the mean.
+        lung_hu: density of the parenchyma half way between front and back.
+        gradient_hu: how much denser the parenchyma is at the back than at the front.
+        dependent_hu: extra density of a dependent layer at the back; 0 for none.
+        contrast_hu: what contrast agent adds to blood; 0 for none.
+        vessel_ends: number of vessel ends in a liter of lung for each of arteries and veins.
+        end_radius: radius of a vessel's last visible branch.
+    """
+
+    half_width: float
+    half_depth: float
+    apex: float
+    dome: float
+    wall: float
+    muscle: float
+    mediastinum: float
+    heart: float
+    lung_hu: float
+    gradient_hu: float
+    dependent_hu: float
+    contrast_hu: float
+    vessel_ends: float
+    end_radius: float
+
+    @property
+    def blood_hu(self) -> float:
+        """Density of blood in HU."""
+        return 42.0 + self.contrast_hu
+
+
+def draw_patient(generator: np.random.Generator) -> Patient:
+    """Draw a patient; all sizes vary together with one body scale and a little by themselves."""
+    scale = generator.uniform(0.87, 1.08)
+    return Patient(
+        half_width=scale * generator.uniform(118, 132),
+        half_depth=scale * generator.uniform(76, 88),
+        apex=scale * generator.uniform(82, 96),
+        dome=scale * generator.uniform(-125, -85),
+        wall=generator.uniform(26, 48),
+        muscle=generator.uniform(14, 20),
+        mediastinum=scale * generator.uniform(25, 33),
+        heart=scale * generator.uniform(0.85, 1.12),
+        lung_hu=generator.uniform(-885, -815),
+        gradient_hu=generator.uniform(20, 60),
+        dependent_hu=generator.uniform(40, 130) if generator.random() < 0.5 else 0.0,
+        contrast_hu=generator.uniform(90, 320) if generator.random() < 0.5 else 0.0,
+        vessel_ends=generator.uniform(2300, 3200),
+        end_radius=generator.uniform(0.30, 0.38),
+    )

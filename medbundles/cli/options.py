@@ -23,10 +23,11 @@ def bind_options(function: Callable[..., Any], words: Sequence[str], given: Sequ
     Raises:
         ConfigurationError: words that are no option, or options ``function`` does not have (CFG001), all at once.
     """
-    known = [name for name in inspect.signature(function).parameters if name not in given]
+    parameters = inspect.signature(function).parameters
+    known = [name for name in parameters if name not in given]
     findings: list[Finding] = []
     options: dict[str, Any] = {}
-    for name, value in _pairs(words):
+    for name, value in option_pairs(words):
         if name is None:
             findings.append(Finding("CFG001", "error", f"unexpected argument {value!r}", "options are --key value"))
         elif name not in known:
@@ -34,13 +35,14 @@ def bind_options(function: Callable[..., Any], words: Sequence[str], given: Sequ
             fix = f"did you mean --{_dashed(close[0])}?" if close else f"known: {', '.join(map(_dashed, known))}"
             findings.append(Finding("CFG001", "error", f"unknown option --{_dashed(name)}", fix))
         else:
-            options[name] = _parse(value)
+            options[name] = _parse(value, str(parameters[name].annotation))
     if findings:
         raise ConfigurationError(findings=findings)
     return options
 
 
-def _pairs(words: Sequence[str]) -> list[tuple[str | None, str]]:
+def option_pairs(words: Sequence[str]) -> list[tuple[str | None, str]]:
+    """Split ``--key value``, ``--key=value`` and bare ``--flag`` words; the name of what is no option is ``None``."""
     pairs: list[tuple[str | None, str]] = []
     waiting: str | None = None
     for word in words:
@@ -58,13 +60,16 @@ def _pairs(words: Sequence[str]) -> list[tuple[str | None, str]]:
     return [*pairs, (waiting, "true")] if waiting is not None else pairs
 
 
-def _parse(value: str) -> Any:
+def _parse(value: str, annotation: str) -> Any:
     import yaml
 
     try:
-        return yaml.safe_load(value)
+        parsed = yaml.safe_load(value)
     except yaml.YAMLError:
         return value
+    # A single word where several may stand: --allow NII004.
+    several = annotation.startswith(("Collection[", "Sequence[", "list[", "tuple["))
+    return [parsed] if several and isinstance(parsed, str) else parsed
 
 
 def _dashed(name: str) -> str:

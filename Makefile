@@ -1,0 +1,44 @@
+# Two commands need nothing but Python and a network: `make demo` and `make test`. `make help` lists all.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+EXTRAS := dev,openvino,onnx,mlflow
+# PyTorch's build without CUDA: a tenth of the download.
+TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
+DEMO := demo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow check bench
+
+help: ## list these commands
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: $(READY) ## set up, then the main job: samples, prepare, train, evaluate, infer, pictures (into demo/)
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/demo.sh "$(DEMO)"
+
+test: check ## set up, check the code, run the default tests
+	$(BIN)/python -m pytest
+
+test-slow: $(READY) ## the tests that take longer: real images, trainings, interrupted runs
+	$(BIN)/python -m pytest -m slow
+
+check: $(READY) ## lint, formatting, types, import rules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY) ## the measurements in benchmarks/
+	set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+$(READY): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi > /dev/null; then \
+	    $(BIN)/python -m pip install --quiet --retries 1 --timeout 30 --no-deps -c constraints.txt \
+	        --index-url $(TORCH_CPU_INDEX) torch || echo "no CPU build there; taking the usual one"; \
+	fi
+	$(BIN)/python -m pip install --quiet -c constraints.txt --editable '.[$(EXTRAS)]'
+	touch $@

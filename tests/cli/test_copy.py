@@ -1,0 +1,31 @@
+"""``copy``: a bundle of one's own, ready to be edited and run from anywhere."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from medbundles.registry import read_bundle, with_bundle_root
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+BUNDLE = "lung_nodule_ct_segmentation"
+
+
+def test_a_copy_is_a_bundle_with_its_own_root(medbundles_command: Command, tmp_path: Path) -> None:
+    target = tmp_path / "my lungs"
+    assert medbundles_command("copy", BUNDLE, target, cwd=tmp_path).returncode == 0
+    assert read_bundle(str(target)).name == "my lungs"
+    config = yaml.safe_load((target / "configs" / "train.yaml").read_text())
+    assert config["bundle_root"] == str(target)
+
+
+def test_an_existing_folder_is_not_touched(medbundles_command: Command, tmp_path: Path) -> None:
+    answer = medbundles_command("copy", BUNDLE, tmp_path)
+    assert answer.returncode == 6
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_the_top_level_key_is_replaced() -> None:
+    text = "bundle_root: bundles/a   # where it lies\nother:\n  bundle_root: bundles/b\npath: $@bundle_root + '/x'\n"
+    assert with_bundle_root(text, ".") == text.replace("bundles/a", '"."')

@@ -1,0 +1,90 @@
+"""The command line as a whole: quick, complete, honest about what it does not know."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+COMMANDS = ["samples", "prepare", "check", "train", "evaluate", "infer", "export", "copy", "info", "doctor"]
+
+
+def test_help_names_every_command(medbundles_command: Command) -> None:
+    answer = medbundles_command("--help")
+    assert answer.returncode == 0
+    assert [name for name in COMMANDS if f"│ {name}" not in answer.stdout] == []
+
+
+def test_help_answers_within_four_tenths_of_a_second(medbundles_command: Command) -> None:
+    def seconds() -> float:
+        started = time.perf_counter()
+        medbundles_command("--help")
+        return time.perf_counter() - started
+
+    # The fastest of several: other work on the machine slows a run down, nothing speeds one up.
+    assert min(seconds() for _ in range(8)) < 0.4
+
+
+def test_the_command_line_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, medbundles.cli; print(*{'torch', 'monai', 'numpy', 'itk', 'nibabel', 'scipy'} & set(sys.modules))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    "room",
+    ["errors", "io.images", "io.datalist", "checks.dataset", "checks.cases", "prepare.luna16", "registry", "export"],
+)
+def test_data_is_read_and_checked_without_torch(room: str) -> None:
+    code = f"import sys, medbundles.{room}; print(*{{'torch', 'monai'}} & set(sys.modules))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(medbundles_command: Command, command: str) -> None:
+    answer = medbundles_command(command, "--help")
+    assert answer.returncode == 0
+    assert "Usage: " in answer.stdout
+
+
+def test_an_unknown_command_is_a_usage_error(medbundles_command: Command) -> None:
+    answer = medbundles_command("trian")
+    assert answer.returncode == 2
+    assert "trian" in answer.stderr
+
+
+def test_a_missing_option_is_a_usage_error(medbundles_command: Command) -> None:
+    answer = medbundles_command("samples", "lung_nodule_ct_segmentation")
+    assert answer.returncode == 2
+    assert "--output" in answer.stderr
+
+
+def test_a_misspelt_bundle_gets_a_suggestion(medbundles_command: Command, tmp_path: Path) -> None:
+    answer = medbundles_command("samples", "lung_nodule_ct_segmentaton", "--output", tmp_path)
+    assert answer.returncode == 2
+    assert "error[CFG001]" in answer.stderr
+    assert "did you mean lung_nodule_ct_segmentation?" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_an_unknown_kind_of_source_lists_the_known_ones(medbundles_command: Command, tmp_path: Path) -> None:
+    answer = medbundles_command("prepare", "luna17", "--source", tmp_path, "--output", tmp_path / "out")
+    assert answer.returncode == 2
+    assert "did you mean luna16? there is: luna16, nnunet" in answer.stderr
+
+
+def test_options_a_kind_does_not_have_are_refused_all_at_once(medbundles_command: Command, tmp_path: Path) -> None:
+    answer = medbundles_command(
+        *("prepare", "luna16", "--source", tmp_path, "--output", tmp_path / "out"),
+        *("--mask-rul", "sphere", "--wheels", "4"),
+    )
+    assert answer.returncode == 2
+    assert "unknown option --mask-rul; did you mean --mask-rule?" in answer.stderr
+    assert "unknown option --wheels" in answer.stderr
+    assert not (tmp_path / "out").exists()

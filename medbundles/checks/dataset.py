@@ -183,7 +183,8 @@ def _check_empty(empty: Sequence[Record], cases: int) -> list[Finding]:
     if len(empty) < cases:
         return [Finding("NII011", "note", f"{message} (negative cases)")]
     fix = "look at the labels: were they converted or resampled away?"
-    return [Finding("NII011", "error", f"{message}: there is nothing to learn", fix, case=str(empty[0]["case"]))]
+    first, file = str(empty[0]["case"]), Path(empty[0]["label"]).name
+    return [Finding("NII011", "error", f"{message}: there is nothing to learn", fix, case=first, file=file)]
 
 
 def _parts(dataset_dir: str | os.PathLike[str], fold: int | None) -> dict[str, list[Record]]:

@@ -73,6 +73,7 @@ def flip_lps(points: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 def corner_displacement_voxels(first: Affine, second: Affine, shape: Sequence[int]) -> float:
     """Return how far the corners of a grid move between two affines, in units of the smallest voxel edge."""
-    corners = np.array(list(itertools.product(*[(0, max(size - 1, 0)) for size in shape[:3]])), dtype=np.float64)
+    sizes = (*shape[:3], 1, 1)[:3]
+    corners = np.array(list(itertools.product(*[(0, max(size - 1, 0)) for size in sizes])), dtype=np.float64)
     distance = np.linalg.norm(to_world(first, corners) - to_world(second, corners), axis=1).max()
     return float(distance / min(spacing_of(first)))

@@ -175,7 +175,7 @@ def _form_findings(header: ImageHeader) -> list[Finding]:
         other[:3, :3] *= lengths / np.array(spacing_of(header.sform_affine))
         text = "sform and pixdim give different voxel sizes"
     moved = corner_displacement_voxels(header.sform_affine, other, shape) * min(spacing_of(header.sform_affine))
-    edges = np.array([max(size - 1, 0) for size in shape[:3]]) * spacing_of(header.sform_affine)
+    edges = np.array([max(size - 1, 0) for size in (*shape[:3], 1, 1)[:3]]) * spacing_of(header.sform_affine)
     limit = CORNER_TOLERANCE_VOXELS * min(spacing_of(header.sform_affine))
     if moved <= limit + header.qform_precision_rad * float(np.linalg.norm(edges)):
         return []

@@ -28,6 +28,13 @@ KNOWN_KEYS = frozenset(
         "tracking_uri", "experiment_name", "run_name", "save_execute_config",
     }
 )  # fmt: skip
+# Those that work without any reference to them.
+READ_BY_NAME = frozenset(
+    {
+        "bundle_root", "run", "training", "initialize", "finalize", "imports",
+        "tracking_uri", "experiment_name", "run_name", "save_execute_config",
+    }
+)  # fmt: skip
 
 
 def check_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Finding]:
@@ -48,7 +55,7 @@ def check_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> 
         problem = _missing_target(config, id_)
         if problem is not None:
             findings[name] = Finding("CFG001", "error", f"unknown override --{name}: {problem[0]}", problem[1])
-        elif SEPARATOR not in id_ and not is_used(id_, used) and not isinstance(config[id_], Mapping | list):
+        elif id_ in KNOWN_KEYS - READ_BY_NAME and not is_used(id_, used):
             message = f"--{name} has no effect: nothing in this configuration uses it"
             findings[name] = Finding("CFG001", "warning", message)
     return findings

@@ -1,0 +1,101 @@
+"""``medbundles train``, ``evaluate`` and ``infer``: a bundle's own configuration, run strictly."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from medbundles.errors import Interrupted
+from medbundles.registry import bundle_folder, content_root, require
+
+# Which of a bundle's files make up a command; overlays go before the last of several.
+FILES = {"train": ("train.yaml",), "evaluate": ("train.yaml", "evaluate.yaml"), "infer": ("inference.yaml",)}
+
+Name = Annotated[str, typer.Argument(help="Bundle: a name that `medbundles info` lists, or a bundle's folder.")]
+Overlays = Annotated[
+    list[str] | None,
+    typer.Option("--overlay", help="Named overlay: smoke, full, deterministic, mlflow or a bundle's own."),
+]
+Files = Annotated[
+    list[Path] | None, typer.Option("--config_file", help="A configuration file of yours, laid over last.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    settings = {"allow_extra_args": True, "ignore_unknown_options": True}
+    for command in (train, evaluate, infer):
+        app.command(command.__name__, context_settings=settings)(command)
+
+
+def train(context: typer.Context, name: Name, overlay: Overlays = None, config_file: Files = None) -> None:
+    """Train a bundle: --dataset_dir DATA, and any key of its train.yaml as --key value."""
+    _run("train", name, overlay or (), config_file or (), context.args)
+
+
+def evaluate(context: typer.Context, name: Name, overlay: Overlays = None, config_file: Files = None) -> None:
+    """Evaluate a trained bundle: --dataset_dir DATA --weights RUN/model.pt, and any other key as --key value."""
+    _run("evaluate", name, overlay or (), config_file or (), context.args)
+
+
+def infer(context: typer.Context, name: Name, overlay: Overlays = None, config_file: Files = None) -> None:
+    """Apply a bundle to cases: --dataset_dir CASES --output_dir OUT, and any other key as --key value."""
+    _run("infer", name, overlay or (), config_file or (), context.args)
+
+
+def configuration_files(kind: str, folder: Path, overlays: Sequence[str], extra: Sequence[Path]) -> list[Path]:
+    """Return the files of a command in the order in which they are merged.
+
+    Overlays change what is trained, so they lie below ``evaluate.yaml``; files of the user's own come last.
+
+    Args:
+        kind: ``train``, ``evaluate`` or ``infer``.
+        folder: the bundle's folder.
+        overlays: names of files in the bundle's ``configs`` or in the ``configs`` that fit any bundle.
+        extra: files to add.
+
+    Raises:
+        ConfigurationError: there is no overlay of that name (CFG001).
+    """
+    own = [folder / "configs" / file for file in FILES[kind]]
+    places = (folder / "configs", content_root() / "configs")
+    known = {path.stem: path for place in reversed(places) for path in sorted(place.glob("*.yaml")) if path not in own}
+    chosen = [known[require("overlay", name, sorted(known))] for name in overlays]
+    return [own[0], *chosen, *own[1:], *extra]
+
+
+def _run(kind: str, name: str, overlays: Sequence[str], extra: Sequence[Path], words: Sequence[str]) -> None:
+    from medbundles.cli.overrides import parse_overrides
+
+    folder = bundle_folder(name)
+    files = configuration_files(kind, folder, overlays, extra)
+    # The files say bundles/NAME, which is right only in the repository's root.
+    overrides = {"bundle_root": _shortest(folder), **parse_overrides(words)}
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        from medbundles.components.workflows import StrictWorkflow
+
+        workflow = StrictWorkflow(
+            [str(file) for file in files], workflow_type="train" if kind == "train" else "infer", **overrides
+        )
+        workflow.initialize()
+        workflow.run()
+        workflow.finalize()
+    except KeyboardInterrupt as error:
+        raise Interrupted("interrupted") from error
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    # A stop the system asks for ends like one the user asks for, unless a training's handler takes it over.
+    raise KeyboardInterrupt
+
+
+def _shortest(folder: Path) -> str:
+    relative = os.path.relpath(folder) if folder.resolve().is_relative_to(Path.cwd()) else str(folder.resolve())
+    return Path(relative).as_posix()

@@ -20,8 +20,7 @@ from medbundles.io.atomic import atomic_path
 
 SHOWN_DIFFERENCES = 5
 PLAIN_TYPES = (str, bytes, int, float, complex, bool, type(None))
-# How torch words the refusal of a class or function, as opposed to bytes that are no pickle at all.
-FOREIGN_OBJECT_WORDS = ("GLOBAL", "Unsupported")
+NEWEST_PICKLE_PROTOCOL = 5
 
 
 def write_tensor_file(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
@@ -62,7 +61,8 @@ def read_tensor_file(path: str | os.PathLike[str]) -> Any:
                 raise _damaged(file, f"wrong checksum of its part {damaged}")
         return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if not any(word in str(error) for word in FOREIGN_OBJECT_WORDS):
+        # A whole archive or a plain pickle that is refused holds foreign objects; anything else is broken.
+        if not (zipfile.is_zipfile(file) or _is_pickle(file) or "GLOBAL " in str(error)):
             raise _damaged(file, "cut short or no file of torch.save") from error
         message = "holds more than tensors and plain containers; loading it could run code"
         fix = "ask its author for a weights-only file"
@@ -136,6 +136,12 @@ def load_state(network: nn.Module, state: Mapping[str, Any], file_name: str) -> 
         fix = "choose the network and channels they were trained with"
         raise ConfigurationError(findings=[Finding("TRN007", "error", message, fix, file=file_name)])
     network.load_state_dict(state)
+
+
+def _is_pickle(file: Path) -> bool:
+    with file.open("rb") as handle:
+        start = handle.read(2)
+    return len(start) == 2 and start[:1] == pickle.PROTO and start[1] <= NEWEST_PICKLE_PROTOCOL
 
 
 def _damaged(file: Path, why: str) -> DataError:

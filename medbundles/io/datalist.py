@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from medbundles.errors import DataError, Finding
 from medbundles.io.atomic import write_json
@@ -14,6 +16,8 @@ from medbundles.io.atomic import write_json
 DATALIST_NAME = "datalist.json"
 Record = dict[str, Any]
 Part = Literal["training", "validation", "testing"]
+
+logger = logging.getLogger(__name__)
 
 
 def read_datalist(dataset_dir: str | os.PathLike[str]) -> dict[str, list[Record]]:
@@ -76,6 +80,44 @@ def records(dataset_dir: str | os.PathLike[str], part: Part, fold: int = 0) -> l
         message = f'no record for {part} with fold {fold} (folds in "training": {folds})'
         raise DataError(findings=[Finding("TRN011", "error", message, "choose another --fold", file=DATALIST_NAME)])
     return found
+
+
+class Records(Sequence[Record]):
+    """The records of one part of a data list, read when they are first needed.
+
+    A configuration can be built (and its properties checked) where the data are absent: there are no records then,
+    and a warning says so. A run is refused before that by the checks of its data.
+
+    Args:
+        dataset_dir: a prepared folder.
+        part: which records, see :func:`records`.
+        fold: the fold that validates.
+    """
+
+    def __init__(self, dataset_dir: str | os.PathLike[str], part: Part, fold: int = 0) -> None:
+        self.dataset_dir = dataset_dir
+        self.part = part
+        self.fold = fold
+
+    @cached_property
+    def _records(self) -> list[Record]:
+        try:
+            return records(self.dataset_dir, self.part, self.fold)
+        except DataError as error:
+            logger.warning("%s", error)
+            return []
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Record]: ...
+    def __getitem__(self, index: int | slice) -> Record | list[Record]:
+        """Return one or several records."""
+        return self._records[index]
 
 
 def _absolute(record: Record, root: Path) -> Record:

@@ -148,7 +148,7 @@ def test_a_batch_size_of_zero_is_refused(tmp_path: Path) -> None:
 
 def test_labels_that_are_all_empty_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="NII011"):
-        make_dataset(tmp_path, [[], []])
+        _ = make_dataset(tmp_path, [[], []]).sites
 
 
 def test_an_even_number_of_slices_is_refused() -> None:

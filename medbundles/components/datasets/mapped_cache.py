@@ -181,7 +181,10 @@ def read_entry(folder: Path) -> Item:
         array: npt.NDArray[Any] = np.load(folder / f"{key}.npy", mmap_mode="c")
         tensor = torch.from_numpy(array)
         affine = described["affine"]
-        item[key] = tensor if affine is None else MetaTensor(tensor, affine=torch.tensor(affine, dtype=torch.float64))
+        if affine is not None:
+            meta = {"case": str(item.get("case", folder.name))}
+            tensor = MetaTensor(tensor, affine=torch.tensor(affine, dtype=torch.float64), meta=meta)
+        item[key] = tensor
     return item
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from monai.data import Dataset
@@ -32,8 +34,14 @@ class MappedDataset(Dataset):
         cache_workers: int = 0,
     ) -> None:
         deterministic, rest = split_transforms(transform)
-        super().__init__(data=list(data), transform=rest)
-        self.entries = MappedCache(cache_dir, deterministic).build(self.data, cache_workers)
+        super().__init__(data=data, transform=rest)
+        self.cache = MappedCache(cache_dir, deterministic)
+        self.cache_workers = cache_workers
+
+    @cached_property
+    def entries(self) -> list[Path]:
+        """The folder of each record's arrays; the cache is filled when this is first asked for."""
+        return self.cache.build(list(self.data), self.cache_workers)
 
     def _transform(self, index: int) -> Item:
         return self.finish(read_entry(self.entries[index]))

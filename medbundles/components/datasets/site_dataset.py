@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from monai.transforms import Compose
 
-from medbundles.components.datasets.mapped_cache import Item, read_entry
+from medbundles.components.datasets.mapped_cache import read_entry
 from medbundles.components.datasets.mapped_dataset import MappedDataset
 from medbundles.errors import DataError, Finding
 
@@ -36,24 +35,21 @@ class SiteDataset(MappedDataset):
         transform: deterministic transforms, then random ones.
         cache_dir: see :func:`medbundles.components.datasets.mapped_cache.cache_directory`.
         cache_workers: processes that fill the cache; 0 uses this one.
-
-    Raises:
-        DataError: not a single site in any record (NII011).
     """
 
-    def __init__(
-        self,
-        data: Sequence[Item],
-        transform: Compose,
-        cache_dir: str | os.PathLike[str] | None = "auto",
-        cache_workers: int = 0,
-    ) -> None:
-        super().__init__(data, transform, cache_dir, cache_workers)
-        sites = [len(read_entry(entry).get("sites", [])) for entry in self.entries]
-        self.sites = [(record, site) for record, count in enumerate(sites) for site in range(count)]
-        if not self.sites:
-            message = f"the labels of all {len(sites)} training records are empty"
+    @cached_property
+    def sites(self) -> list[tuple[int, int]]:
+        """Every site as ``(record, site of this record)``.
+
+        Raises:
+            DataError: not a single site in any record (NII011).
+        """
+        counts = [len(read_entry(entry).get("sites", [])) for entry in self.entries]
+        sites = [(record, site) for record, count in enumerate(counts) for site in range(count)]
+        if not sites:
+            message = f"the labels of all {len(counts)} training records are empty"
             raise DataError(findings=[Finding("NII011", "error", message, "check the label files of the data list")])
+        return sites
 
     def __getitem__(self, index: Any) -> Any:
         """Return the sample of a :class:`Draw`, or the whole record of an integer index."""

@@ -5,6 +5,10 @@ from medbundles.components.handlers.epoch_reseed import EpochReseed
 from medbundles.components.handlers.events import TrainingEvents
 from medbundles.components.handlers.handler_group import HandlerGroup
 from medbundles.components.handlers.history import History
+from medbundles.components.handlers.load_weights import LoadWeights
+from medbundles.components.handlers.metric_tables import MetricTables
+from medbundles.components.handlers.model_record import ModelRecord
+from medbundles.components.handlers.nodule_tables import NoduleTables
 from medbundles.components.handlers.progress_line import ProgressLine
 from medbundles.components.handlers.resumable_checkpoint import ResumableCheckpoint
 from medbundles.components.handlers.run_status import RunStatus
@@ -19,6 +23,10 @@ __all__ = [
     "EpochReseed",
     "HandlerGroup",
     "History",
+    "LoadWeights",
+    "MetricTables",
+    "ModelRecord",
+    "NoduleTables",
     "ProgressLine",
     "ResumableCheckpoint",
     "RunStatus",

@@ -1,0 +1,99 @@
+"""A prepared data set of small chest phantoms, and the ways to run a bundle on it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from medbundles.io.datalist import write_datalist
+from medbundles.io.images import write_volume
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = "bundles/lung_nodule_ct_segmentation/configs"
+# What makes a training a matter of seconds.
+QUICK = ("--max_epochs", "2", "--samples_per_epoch", "48", "--val_interval", "1", "--preview_cases", "2")
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def chest_phantom(generator: np.random.Generator, nodules: int) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8]]:
+    """Return a CT ``(112, 96, 24)`` in HU with two lungs and its nodule mask."""
+    shape = (112, 96, 24)
+    grid = np.stack(np.meshgrid(*[np.arange(size) for size in shape], indexing="ij"), axis=-1)
+    image = np.full(shape, -1000.0)
+    image[((grid[..., 0] - 56) / 50) ** 2 + ((grid[..., 1] - 48) / 40) ** 2 < 1] = 40
+    for center in (34, 78):
+        image[((grid[..., 0] - center) / 17) ** 2 + ((grid[..., 1] - 48) / 28) ** 2 < 1] = -850
+    label = np.zeros(shape, np.uint8)
+    for _ in range(nodules):
+        place = np.array([generator.choice([34, 78]), 48, 2]) + generator.integers([-7, -14, 0], [7, 14, 20])
+        distance = np.linalg.norm((grid - place) * [0.8, 0.8, 2.5], axis=-1)
+        label[distance < generator.uniform(3, 6)] = 1
+    image[label > 0] = 30
+    return (image + generator.normal(0, 30, shape)).round().astype(np.int16), label
+
+
+@pytest.fixture(scope="session")
+def chest_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared folder: six training scans in three folds, two test scans; some without nodules."""
+    folder = tmp_path_factory.mktemp("chest")
+    generator = np.random.default_rng(0)
+    # LPS voxel order as most scanners write it: reading must turn it to RAS and writing back.
+    affine = np.array([[-0.8, 0, 0, 50], [0, -0.8, 0, 40], [0, 0, 2.5, -100], [0, 0, 0, 1.0]])
+    records = []
+    for number in range(8):
+        case = f"chest {number}"
+        image, label = chest_phantom(generator, nodules=0 if number in (2, 7) else 2)
+        write_volume(folder / "images" / f"{case}.nii.gz", image, affine)
+        write_volume(folder / "labels" / f"{case}.nii.gz", label, affine)
+        files = {"image": f"images/{case}.nii.gz", "label": f"labels/{case}.nii.gz"}
+        records.append({**files, "case": case, "subject": case, "fold": number % 3})
+    write_datalist(folder, records[:6], records[6:])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of every run: a cache of its own, and as many threads as a test deserves."""
+    cache = tmp_path_factory.mktemp("cache")
+    return {**os.environ, "MEDBUNDLES_CACHE": str(cache), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+@pytest.fixture(scope="session")
+def python(environment: dict[str, str]) -> Run:
+    """``python(*arguments) -> CompletedProcess``, run in the repository's root."""
+
+    def run(*arguments: str | Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *map(str, arguments)]
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def train(python: Run, chest_data: Path) -> Run:
+    """``train(output_dir, *overrides)`` by MONAI's own command on the chest phantoms."""
+
+    def run(output_dir: Path, *overrides: str | Path, quick: tuple[str, ...] = QUICK) -> subprocess.CompletedProcess[str]:
+        bundle = ("-m", "monai.bundle", "run", "training", "--config_file", f"{CONFIGS}/train.yaml")
+        return python(*bundle, "--dataset_dir", chest_data, "--output_dir", output_dir, *quick, *overrides)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(train: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a short training that every test of evaluation and inference shares."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    result = train(folder)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import sys
 
 import typer
 
+from medbundles.cli import check, copy, doctor, export, info, prepare, run, samples
 from medbundles.errors import MedbundlesError, causes
 
 app = typer.Typer(
@@ -19,10 +18,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # In the order in which a new user needs them.
-# run.py adds train, evaluate and infer (`register(app: typer.Typer) -> None`, like every file here).
-for command in ("samples", "prepare", "check", "run", "export", "copy", "info", "doctor"):
-    if importlib.util.find_spec(f"medbundles.cli.{command}"):
-        importlib.import_module(f"medbundles.cli.{command}").register(app)
+for command in (samples, prepare, check, run, export, copy, info, doctor):
+    command.register(app)
 
 
 def main() -> None:

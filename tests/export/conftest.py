@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -77,8 +78,8 @@ def python_without_medbundles() -> Callable[..., subprocess.CompletedProcess[str
         "OMP_NUM_THREADS": "1",
     }
 
-    def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-S", *map(str, arguments)]
+    def run(line: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-S", *shlex.split(line), *map(str, arguments)]
         return subprocess.run(
             command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False
         )

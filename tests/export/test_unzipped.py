@@ -23,7 +23,7 @@ def test_the_vendored_package_is_the_one_that_runs(python_without_medbundles: Ru
 
 def test_verify_metadata(python_without_medbundles: Run, unzipped: Path) -> None:
     answer = python_without_medbundles(
-        *"-m monai.bundle verify_metadata --meta_file configs/metadata.json --filepath".split(), SCHEMA, cwd=unzipped
+        "-m monai.bundle verify_metadata --meta_file configs/metadata.json --filepath", SCHEMA, cwd=unzipped
     )
     assert answer.returncode == 0, answer.stderr
     assert "no error" in answer.stdout + answer.stderr
@@ -38,8 +38,8 @@ def test_the_schema_refuses_a_tensor_without_channels(unzipped: Path) -> None:
 
 def test_verify_net_in_out(python_without_medbundles: Run, unzipped: Path) -> None:
     answer = python_without_medbundles(
-        *"-m monai.bundle verify_net_in_out network_def --device cpu --meta_file configs/metadata.json".split(),
-        *"--config_file configs/inference.yaml".split(),
+        "-m monai.bundle verify_net_in_out network_def --device cpu --meta_file configs/metadata.json"
+        " --config_file configs/inference.yaml",
         cwd=unzipped,
     )
     assert answer.returncode == 0, answer.stderr
@@ -48,8 +48,8 @@ def test_verify_net_in_out(python_without_medbundles: Run, unzipped: Path) -> No
 @pytest.mark.slow
 def test_ckpt_export(python_without_medbundles: Run, unzipped: Path, tmp_path: Path) -> None:
     answer = python_without_medbundles(
-        *"-m monai.bundle ckpt_export network_def --meta_file configs/metadata.json".split(),
-        *"--config_file configs/inference.yaml --ckpt_file models/model.pt --filepath".split(),
+        "-m monai.bundle ckpt_export network_def --meta_file configs/metadata.json"
+        " --config_file configs/inference.yaml --ckpt_file models/model.pt --filepath",
         tmp_path / "again.ts",
         cwd=unzipped,
     )

@@ -1,0 +1,1 @@
+"""Synthetic data in the public data sets' own layouts: one module a bundle, named like it."""

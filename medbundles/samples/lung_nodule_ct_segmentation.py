@@ -89,7 +89,9 @@ def _checked(
         ("extent_mm", 20 <= low <= high <= 300, "two numbers, 20 <= smallest <= largest <= 300"),
     )
     findings = [
-        Finding("CFG002", "error", f"{name} is out of range", f"give {wanted}") for name, good, wanted in rules if not good
+        Finding("CFG002", "error", f"{name} is out of range", f"give {wanted}")
+        for name, good, wanted in rules
+        if not good
     ]
     if findings:
         raise ConfigurationError(findings=findings)

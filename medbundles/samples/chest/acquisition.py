@@ -22,7 +22,7 @@ NOISE_AT_EDGE = 0.65
 def _frequencies(size: int, pixel_mm: float) -> Floats:
     rows = fft.fftfreq(size, pixel_mm)[:, None]
     columns = fft.rfftfreq(size, pixel_mm)[None, :]
-    return np.hypot(rows, columns).astype(np.float32)
+    return np.asarray(np.hypot(rows, columns), dtype=np.float32)
 
 
 def _kernel(frequency: Floats, kernel: str) -> Floats:

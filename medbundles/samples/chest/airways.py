@@ -10,8 +10,8 @@ from medbundles.samples.chest.grid import Points
 from medbundles.samples.chest.trees import Tree
 from medbundles.samples.chest.vessels import ARTERY_ROOTS, LungTrees, as_tubes, within
 
-WALL_HU, LUMEN_HU = 20.0, -975.0
-SMALLEST_ARTERY_MM = 1.1
+WALL_HU, LUMEN_HU = -40.0, -965.0
+SMALLEST_ARTERY_MM = 1.3
 # Where the bronchi lie as seen from their arteries, per side.
 BESIDE = {"right": np.array([0.35, 0.8, 0.1]), "left": np.array([-0.45, 0.6, -0.6])}
 
@@ -46,8 +46,8 @@ def draw_airways(canvas: Canvas, trees: LungTrees, wide: float) -> None:
         first = bronchi.start[0] if len(bronchi.start) else np.array(ARTERY_ROOTS[side])
         tubes.append(polyline([center, first], [5.5 * wide, 5.0 * wide]))
         starts, ends, radii = as_tubes(within(bronchi, canvas.grid), 3.0)
-        tubes.append((starts, ends, np.minimum(0.82 * radii, 5.0 * wide)))
+        tubes.append((starts, ends, np.minimum(0.74 * radii, 4.6 * wide)))
     for starts, ends, radii in tubes:
-        canvas.draw_tubes(starts, ends, radii + np.clip(0.16 * radii, 0.45, 1.3), WALL_HU)
+        canvas.draw_tubes(starts, ends, radii + np.clip(0.16 * radii, 0.4, 1.3), WALL_HU)
     for starts, ends, radii in tubes:
         canvas.draw_tubes(starts, ends, radii, LUMEN_HU, carve=True)

@@ -66,7 +66,7 @@ def spine_y(z: Floats | float) -> Floats:
     return np.asarray(38 - 15 * ((np.asarray(z) + 40) / 130) ** 2, dtype=np.float32)
 
 
-def _oval(x: Floats, y: Floats, half_width: Floats, half_depth: Floats, power: float) -> Floats:
+def _oval(x: Floats, y: Floats, half_width: Floats | float, half_depth: Floats | float, power: float) -> Floats:
     radius = (np.abs(x / half_width) ** power + np.abs(y / half_depth) ** power) ** (1 / power)
     return np.asarray((radius - 1) * np.minimum(half_width, half_depth), dtype=np.float32)
 
@@ -115,13 +115,13 @@ def _mediastinum(patient: Patient, x: Floats, y: Floats, z: Floats) -> Floats:
     middle = 3 + 4 * smooth_step(-z, 0, 60)
     between = np.abs(x - middle) - width
     hila = [_ellipsoid(x - side, y - 3, z + 20, (13, 15, 22)) for side in (-33, 36)]
-    aorta = np.sqrt((x - 24) ** 2 + (y - spine_y(z) + 4) ** 2) - 14.5
-    aorta = smooth_max(aorta, z - 40, 6)
+    tube = np.sqrt((x - 24) ** 2 + (y - spine_y(z) + 4) ** 2) - 14.5
+    aorta = smooth_max(tube, z - 40, 6)
     arch = _ellipsoid(x - 16, y - 5, z - 36, (20, 38, 15))
-    spine = _oval(x, y - spine_y(z) - 22, np.float32(24), np.float32(42), 2.2)
-    merged = between
+    spine = _oval(x, y - spine_y(z) - 22, 24.0, 42.0, 2.2)
+    merged: Floats = between
     for part in (*hila, aorta, arch, spine):
-        merged = -smooth_max(-merged, -part, 6)
+        merged = -smooth_max(-merged, -np.asarray(part), 6)
     return merged
 
 

@@ -78,18 +78,20 @@ class Canvas:
             view += np.minimum(part, 1) * np.maximum(hu - view, 0)
 
     def _spread(self, share: Floats, box: Box, points: Points, mass: Points) -> None:
-        first = np.array([axis[part.start] for axis, part in zip(self.grid.axes(), box, strict=True)])
+        first = np.array([axis[part.start] for axis, part in zip(self.grid.axes, box, strict=True)])
         steps = np.array([self.grid.fine_mm, self.grid.pixel_mm, self.grid.pixel_mm])
         where = (points[:, ::-1] - first) / steps
         inside = np.all((where >= 0) & (where < np.array(share.shape) - 1), axis=1)
         where, mass = where[inside], mass[inside]
         base = where.astype(np.intp)
-        part = where - base
+        part = (where - base).astype(np.float32)
+        low, mass = 1 - part, mass.astype(np.float32)
         flat = np.ravel_multi_index((base[:, 0], base[:, 1], base[:, 2]), share.shape)
         for corner in np.ndindex(2, 2, 2):
-            weight = mass * np.prod(np.where(corner, part, 1 - part), axis=1)
-            shift = np.ravel_multi_index(corner, share.shape)
-            np.add.at(share.reshape(-1), flat + shift, weight.astype(np.float32))
+            weight = mass
+            for axis, far in enumerate(corner):
+                weight = weight * (part if far else low)[:, axis]
+            np.add.at(share.reshape(-1), flat + np.ravel_multi_index(corner, share.shape), weight)
 
 
 def polyline(points: npt.ArrayLike, radii: npt.ArrayLike) -> tuple[Points, Points, Points]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
-Points = npt.NDArray[np.float64]
+# Images and fields are float32, coordinates and radii float64.
+Floats = npt.NDArray[np.floating[Any]]
+Points = npt.NDArray[np.floating[Any]]
 Box = tuple[slice, slice, slice]
 
 
@@ -64,8 +67,9 @@ class ScanGrid:
         """Width over which a drawn edge goes from 0 to 1: the mean edge of a fine voxel."""
         return (2 * self.pixel_mm + self.fine_mm) / 3
 
+    @cached_property
     def axes(self) -> tuple[Points, Points, Points]:
-        """Return the coordinates in mm ``(z, y, x)`` of the fine slices, rows and columns."""
+        """Coordinates in mm ``(z, y, x)`` of the fine slices, rows and columns."""
         count = self.fine_shape[0]
         first = self.first_mm[2] - (self.overlap + (self.substeps - 1) / 2) * self.fine_mm
         pixels = np.arange(self.matrix) * self.pixel_mm
@@ -76,7 +80,7 @@ class ScanGrid:
         low, high = np.asarray(lower, float)[::-1], np.asarray(upper, float)[::-1]
         steps = (self.fine_mm, self.pixel_mm, self.pixel_mm)
         parts = []
-        for axis, (coordinates, step) in enumerate(zip(self.axes(), steps, strict=True)):
+        for axis, (coordinates, step) in enumerate(zip(self.axes, steps, strict=True)):
             start = max(int(np.ceil((low[axis] - coordinates[0]) / step)), 0)
             stop = min(int(np.floor((high[axis] - coordinates[0]) / step)) + 1, len(coordinates))
             if start >= stop:
@@ -86,5 +90,5 @@ class ScanGrid:
 
     def coordinates(self, box: Box) -> tuple[Floats, Floats, Floats]:
         """Return broadcastable coordinates ``(x, y, z)`` in mm of a box's fine voxels."""
-        z, y, x = (axis[part].astype(np.float32) for axis, part in zip(self.axes(), box, strict=True))
+        z, y, x = (axis[part].astype(np.float32) for axis, part in zip(self.axes, box, strict=True))
         return x[None, None, :], y[None, :, None], z[:, None, None]

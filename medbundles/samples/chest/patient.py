@@ -65,6 +65,6 @@ def draw_patient(generator: np.random.Generator) -> Patient:
         gradient_hu=generator.uniform(20, 60),
         dependent_hu=generator.uniform(40, 130) if generator.random() < 0.5 else 0.0,
         contrast_hu=generator.uniform(90, 320) if generator.random() < 0.5 else 0.0,
-        vessel_ends=generator.uniform(2300, 3200),
-        end_radius=generator.uniform(0.30, 0.38),
+        vessel_ends=generator.uniform(1300, 2300),
+        end_radius=generator.uniform(0.25, 0.33),
     )

@@ -18,7 +18,7 @@ def lung_points(scene: Scene, generator: np.random.Generator, count: int = CANDI
     """Return up to ``count`` points ``(N, 3)`` in mm scattered over the lungs within the scan's heights."""
     coarse = scene.anatomy.coarse
     z, y, x = (coarse.axis(number) for number in range(3))
-    heights = scene.grid.axes()[0]
+    heights = scene.grid.axes[0]
     inside = (scene.anatomy.lung < 0) & ((z > heights[0]) & (z < heights[-1]))[:, None, None]
     where = np.argwhere(inside)
     chosen = where[generator.permutation(len(where))[:count]]

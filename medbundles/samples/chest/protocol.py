@@ -9,7 +9,7 @@ import numpy as np
 from medbundles.samples.chest.grid import ScanGrid
 from medbundles.samples.chest.patient import Patient
 
-# (slice distance, slice thickness) in mm; the thick ones lie outside LUNA16's limit of 2.5 mm and inside daily practice.
+# (slice distance, slice thickness) in mm; above LUNA16's limit of 2.5 mm lies what daily practice has as well.
 SLICES = ((1.0, 1.0), (1.25, 1.25), (1.25, 2.5), (2.0, 2.0), (2.0, 3.0), (2.5, 2.5), (3.0, 3.0), (5.0, 5.0))
 SLICE_SHARES = (0.10, 0.14, 0.10, 0.16, 0.10, 0.24, 0.08, 0.08)
 FINE_MM = 1.3

@@ -108,9 +108,7 @@ def make_scan(
     )
 
 
-def _record(
-    scene: Scene, protocol: Protocol, shift: npt.NDArray[np.float64], uid: str, case: int
-) -> dict[str, Any]:
+def _record(scene: Scene, protocol: Protocol, shift: npt.NDArray[np.float64], uid: str, case: int) -> dict[str, Any]:
     def moved(finding: dict[str, Any]) -> dict[str, Any]:
         world = {
             f"{key[:-3]}_lps_mm": [round(float(v), 6) for v in np.array(value) + shift]

@@ -63,12 +63,13 @@ class Scene:
 
     def in_view(self, points: Points, margin_mm: float) -> npt.NDArray[np.bool_]:
         """Tell which points ``(N, 3)`` lie in the scan, ``margin_mm`` inside its ends and its field's circle."""
-        z, _, x = self.grid.axes()
+        z, _, x = self.grid.axes
         margin = min(margin_mm, 0.3 * (z[-1] - z[0]))
         center, half = (x[0] + x[-1]) / 2, (x[-1] - x[0]) / 2
         middle_y = self.grid.first_mm[1] + half
         across = np.hypot(points[:, 0] - center, points[:, 1] - middle_y)
-        return np.asarray((across < half - margin_mm) & (points[:, 2] > z[0] + margin) & (points[:, 2] < z[-1] - margin))
+        heights = points[:, 2]
+        return np.asarray((across < half - margin_mm) & (heights > z[0] + margin) & (heights < z[-1] - margin))
 
     def depth(self, points: Points) -> Points:
         """Return how deep points ``(N, 3)`` lie within the lungs in mm; negative outside."""
@@ -87,7 +88,7 @@ class Scene:
 
     def lung_share(self, box: Box) -> Floats:
         """Return the share of every fine voxel of a box ``(z, y, x)`` that lies in the lungs."""
-        return np.clip(0.5 - self._lung.box(box) / np.float32(self.grid.blur_mm), 0, 1)
+        return np.asarray(np.clip(0.5 - self._lung.box(box) / np.float32(self.grid.blur_mm), 0, 1))
 
     def add_density(self, box: Box, share: Floats, hu: Floats | float) -> None:
         """Fill part of the voxels of a box with a density; denser tissue stays."""

@@ -11,13 +11,13 @@ from medbundles.samples.chest.grid import Floats, ScanGrid
 from medbundles.samples.chest.patient import Patient
 
 AIR, FAT, MUSCLE, SKIN, LIVER = -1000.0, -105.0, 55.0, 15.0, 58.0
-FISSURE_MM = 0.22
+FISSURE_MM = 0.16
 TEXTURE_MM = 2.4
 
 
 def _inside(distance: Floats, blur: float) -> Floats:
     """Return the share of a voxel that lies inside a surface."""
-    return np.clip(0.5 - distance / blur, 0, 1)
+    return np.asarray(np.clip(0.5 - distance / blur, 0, 1), dtype=np.float32)
 
 
 def _blend(slice_hu: Floats, share: Floats, hu: Floats | float) -> None:
@@ -40,7 +40,7 @@ class TissuePainter:
         self._readers = {
             name: FieldReader(getattr(anatomy, name), anatomy.coarse, grid) for name in (*names, "lumps", "folds")
         }
-        z, y, x = grid.axes()
+        z, y, x = grid.axes
         ends = [np.array([axis[end] for axis in (z, y, x)]) for end in (0, -1)]
         fine = CoarseGrid.covering(ends[0], ends[1], TEXTURE_MM)
         texture = generator.standard_normal(fine.shape, dtype=np.float32)
@@ -67,14 +67,14 @@ class TissuePainter:
 
     def _table(self) -> Floats:
         bottom = self._table_mm - (self._x / 62) ** 2
-        return np.maximum(_inside(np.abs(self._y - bottom) - 0.9, 1.0), 0.12 * _inside(bottom - self._y, 3.0) * 0.1)
+        return _inside(np.abs(self._y - bottom) - 0.9, 1.0)
 
     def _wall(self, fields: dict[str, Floats]) -> Floats:
         outside, depth = fields["cavity"], -fields["body"]
         hu = FAT + 8 * fields["lumps"]
-        limit = self._patient.muscle * (1 + 0.35 * fields["folds"]) + 10 * np.exp(-((fields["rib_angle"] / 0.5) ** 2))
+        limit = self._patient.muscle * (1 + 0.2 * fields["folds"]) + 10 * np.exp(-((fields["rib_angle"] / 0.5) ** 2))
         _blend(hu, _inside(outside - limit, 2.0), MUSCLE + 0 * hu)
-        gap = np.abs(outside - 0.62 * limit) - 1.6 + 1.5 * fields["lumps"]
+        gap = np.abs(outside - 0.62 * limit) - 1.2 + fields["lumps"]
         _blend(hu, 0.8 * _inside(gap, 2.0), FAT + 0 * hu)
         _blend(hu, _inside(depth - 1.6, 1.0), SKIN + 0 * hu)
         return hu
@@ -89,9 +89,9 @@ class TissuePainter:
     def _paint_heart(self, hu: Floats, fields: dict[str, Floats], blur: float) -> None:
         heart = np.maximum(fields["heart"], -fields["abdomen"])
         _blend(hu, _inside(heart, blur), 48.0 + 0.25 * self._patient.contrast_hu)
-        septum = np.abs(0.75 * (self._x - 14) + 0.66 * (self._y + 34)) - 4.5
-        chamber = np.maximum(heart + 8 + 2 * fields["lumps"], -septum)
-        _blend(hu, _inside(chamber, 2 * blur), self._patient.blood_hu)
+        septum = np.abs(0.75 * (self._x - 14) + 0.66 * (self._y + 34)) - 4 + 3 * fields["folds"]
+        chamber = np.maximum(heart + 8 + fields["lumps"], -septum)
+        _blend(hu, _inside(chamber, 4.0), self._patient.blood_hu)
 
     def _lung(self, fields: dict[str, Floats], blur: float) -> Floats:
         patient = self._patient

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from medbundles.samples.chest.grid import Points
 
-MURRAY_EXPONENT = 2.75
+MURRAY_EXPONENT = 2.5
 FRACTION = 0.42
-KEEP_DIRECTION = 0.3
+KEEP_DIRECTION = 0.6
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _split(points: Points, group: npt.NDArray[np.intp], count: int, center: Poin
             scatter[:, column, row] = scatter[:, row, column]
     across = np.eye(3) - heading[:, :, None] * heading[:, None, :]
     _, vectors = np.linalg.eigh(across @ scatter @ across)
-    return np.einsum("ij,ij->i", offset, vectors[group, :, 2])
+    return np.asarray(np.einsum("ij,ij->i", offset, vectors[group, :, 2]))
 
 
 def grow_tree(points: Points, root: Points, heading: Points, end_radius: float) -> Tree:

@@ -8,7 +8,6 @@ import numpy as np
 
 from medbundles.samples.chest.anatomy import Anatomy
 from medbundles.samples.chest.canvas import THIN_PIXELS, Canvas, polyline
-from medbundles.samples.chest.fields import sample
 from medbundles.samples.chest.grid import Points, ScanGrid
 from medbundles.samples.chest.patient import Patient
 from medbundles.samples.chest.trees import Tree, grow_tree
@@ -49,15 +48,13 @@ def grow_lung_vessels(patient: Patient, anatomy: Anatomy, generator: np.random.G
     for kind, roots in (("arteries", ARTERY_ROOTS), ("veins", VEIN_ROOTS)):
         for name, side in SIDES.items():
             ends = _ends(anatomy, side, patient, generator)
-            trees[kind][name] = grow_tree(
-                ends, np.array(roots[name]), np.array([side, 0.1, -0.2]), patient.end_radius
-            )
+            trees[kind][name] = grow_tree(ends, np.array(roots[name]), np.array([side, 0.1, -0.2]), patient.end_radius)
     return LungTrees(trees["arteries"], trees["veins"])
 
 
 def within(tree: Tree, grid: ScanGrid) -> Tree:
     """Return the branches that reach into the scan's range of heights."""
-    z = grid.axes()[0]
+    z = grid.axes[0]
     low = np.minimum(tree.start[:, 2], tree.end[:, 2]) - tree.parent_radius
     high = np.maximum(tree.start[:, 2], tree.end[:, 2]) + tree.parent_radius
     return tree.select((high > z[0]) & (low < z[-1]))
@@ -92,7 +89,8 @@ def draw_lung_vessels(canvas: Canvas, trees: LungTrees, patient: Patient) -> Non
         thick = seen.radius > thin_mm
         canvas.draw_tubes(*as_tubes(seen.select(thick)), patient.blood_hu)
         threads.append(along_branches(seen.select(~thick), 0.5 * canvas.grid.pixel_mm))
-    canvas.draw_threads(*(np.concatenate(parts) for parts in zip(*threads, strict=True)), patient.blood_hu)
+    points, radius, step = (np.concatenate(parts) for parts in zip(*threads, strict=True))
+    canvas.draw_threads(points, radius, step, patient.blood_hu)
 
 
 def draw_great_vessels(canvas: Canvas, patient: Patient) -> None:
@@ -121,8 +119,3 @@ def big_vessel_points(trees: LungTrees, smallest_mm: float) -> tuple[Points, Poi
     """Return points ``(N, 3)`` and radii ``(N,)`` along the branches that are at least ``smallest_mm`` thick."""
     parts = [along_branches(tree.select(tree.radius >= smallest_mm), 1.5)[:2] for tree in trees.all()]
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
-
-
-def lung_depth(anatomy: Anatomy, points: Points) -> Points:
-    """Return how deep points ``(N, 3)`` lie within the lungs in mm; negative outside."""
-    return -np.asarray(sample(anatomy.lung, anatomy.coarse, points), dtype=np.float64)

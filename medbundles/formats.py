@@ -62,7 +62,8 @@ def write_torchscript(
     with atomic_path(path) as temporary:
         torch.jit.save(scripted, str(temporary), _extra_files=dict(extra))
         strip_debug_records(temporary)
-    loaded = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]  # torch has no types here
+    jit: Any = torch.jit  # typed or not, depending on what else mypy has read
+    loaded = jit.load(str(path), map_location="cpu")
     with torch.no_grad():
         compare("TorchScript", {"pred": network(image)}, {"pred": loaded(image)})
 

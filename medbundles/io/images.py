@@ -33,6 +33,7 @@ from medbundles.io.grids import (
     voxel_volume_mm3,
 )
 from medbundles.io.headers import Geometry, ImageHeader, choose_affine, cut_short, read_header, unreadable
+from medbundles.io.metaimage import read_metaimage_voxels
 from medbundles.io.nifti_header import BROKEN_STREAM, CHUNK_BYTES, NIFTI1_BYTES, count_bytes
 
 __all__ = [
@@ -93,9 +94,17 @@ def read_volume(
     file = Path(path)
     header = read_header(file)
     affine = choose_affine(header, geometry)
-    array = _read_nifti(file, header) if file.name.lower().endswith(NIFTI_SUFFIXES) else _read_itk(file, header)
+    array = _read_voxels(file, header)
     array = array.reshape(header.grid_shape, order="A")
     return Volume(array if dtype is None else array.astype(dtype, copy=False), affine)
+
+
+def _read_voxels(path: Path, header: ImageHeader) -> npt.NDArray[Any]:
+    name = path.name.lower()
+    if name.endswith(NIFTI_SUFFIXES):
+        return _read_nifti(path, header)
+    voxels = None if name.endswith(".nrrd") else read_metaimage_voxels(path, header)
+    return _read_itk(path, header) if voxels is None else voxels
 
 
 def _read_nifti(path: Path, header: ImageHeader) -> npt.NDArray[Any]:

@@ -10,9 +10,9 @@ from medbundles.errors import ConfigurationError
 
 def formula(probability: np.ndarray, label: np.ndarray, weight: float = 8.0, smooth: float = 1.0) -> float:
     losses = []
-    for p, l in zip(probability.astype(np.float64), label.astype(np.float64), strict=True):
-        dice = (2 * (p * l).sum() + smooth) / (p.sum() + l.sum() + smooth)
-        inside = (2 * (p * l * l).sum() + smooth) / ((p * l).sum() + l.sum() + smooth)
+    for p, y in zip(probability.astype(np.float64), label.astype(np.float64), strict=True):
+        dice = (2 * (p * y).sum() + smooth) / (p.sum() + y.sum() + smooth)
+        inside = (2 * (p * y * y).sum() + smooth) / ((p * y).sum() + y.sum() + smooth)
         losses.append((1 - dice) + weight * (1 - inside))
     return float(np.mean(losses))
 

@@ -122,7 +122,7 @@ def test_misspelt_name_is_refused_with_the_one_that_is_meant(name: str, meant: s
 
 
 def test_name_like_nothing_is_refused_with_all_that_exist() -> None:
-    with pytest.raises(ConfigurationError, match="known: UNet, BasicUNet$"):
+    with pytest.raises(ConfigurationError, match=r"known: UNet, BasicUNet$"):
         build_network(networks(), "transformer")
 
 
@@ -171,7 +171,7 @@ def test_arguments_that_are_no_plain_data_cannot_be_described() -> None:
 
 
 def test_network_of_a_foreign_package_cannot_be_described() -> None:
-    with pytest.raises(ConfigurationError, match="could not be rebuilt from model.json"):
+    with pytest.raises(ConfigurationError, match=r"could not be rebuilt from model\.json"):
         describe_network({"linear": functools.partial(torch.nn.Linear, 1, 1)}, "linear")
 
 

@@ -21,6 +21,9 @@ from medbundles.components.distributed import rank, world_size
 from medbundles.errors import ConfigurationError
 from medbundles.io.images import case_name, voxel_volume_mm3
 
+# Probabilities averaged over overlapping windows leave [0, 1] by rounding; logits leave it by far more.
+ROUNDING = 1e-4
+
 
 class CaseRow(Protocol):
     """What every row of a metric has: the case it belongs to, and its fields as plain data."""
@@ -162,7 +165,8 @@ def _voxel_mm3(*tensors: Tensor) -> float | None:
 
 def _refuse_non_probabilities(case: str, probability: npt.NDArray[Any]) -> None:
     low, high = float(probability.min()), float(probability.max())
-    if not (low >= 0.0 and high <= 1.0):  # written so that NaN is refused as well
+    # Written so that NaN is refused as well.
+    if not (low >= -ROUNDING and high <= 1.0 + ROUNDING):
         raise ConfigurationError(
             f"case {case}: the prediction runs from {low:g} to {high:g}, expected probabilities from 0 to 1; "
             "let the postprocessing apply the sigmoid, and check the weights for NaN"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from medbundles.components.metrics.bootstrap import Weights, percentile_interval
 from medbundles.components.metrics.case_metric import CaseMetric, ScoredCase, case_of
 from medbundles.components.metrics.froc import (
     LUNA16_RATES,
@@ -122,7 +124,9 @@ class LesionDetection(CaseMetric[LesionRow]):
 
     def operating_point(self) -> OperatingPoint:
         """Return sensitivity, false positives a scan and peak threshold at the budget, on the cases seen."""
-        return operating_point(self.rows, self.false_positive_budget)
+        point = operating_point(self.rows, self.false_positive_budget)
+        # No candidate scores lower, and inference finds none below it either.
+        return replace(point, threshold=max(point.threshold, self.candidate_threshold))
 
     def froc(self) -> Froc:
         """Return the whole curve, on the cases seen."""
@@ -159,12 +163,27 @@ class LesionDetection(CaseMetric[LesionRow]):
             **({} if self.peak_threshold is None else {"at_fixed_threshold": self._at(self.peak_threshold)}),
         }
 
-    def _at(self, threshold: float) -> dict[str, float | None]:
+    def _at(self, threshold: float) -> dict[str, Any]:
         point = measured_at(self.rows, threshold)
+        found = np.array([(row.lesion_scores >= threshold).sum() for row in self.rows])
+        lesions = np.array([len(row.lesion_scores) for row in self.rows])
+        wrong = np.array([(row.false_positive_scores >= threshold).sum() for row in self.rows])
+
+        def sensitivity(weights: Weights) -> npt.NDArray[np.float64]:
+            drawn = weights @ lesions
+            return np.asarray(np.divide(weights @ found, drawn, out=np.full(len(drawn), np.nan), where=drawn > 0))
+
+        def false_positives(weights: Weights) -> npt.NDArray[np.float64]:
+            return np.asarray(weights @ wrong / weights.sum(axis=1))
+
         return {
             "peak_threshold": threshold,
             "sensitivity": _plain(point.sensitivity),
             "false_positives_per_scan": point.false_positives_per_scan,
+            "intervals": {
+                "sensitivity": percentile_interval(len(self.rows), sensitivity),
+                "false_positives_per_scan": percentile_interval(len(self.rows), false_positives),
+            },
         }
 
 

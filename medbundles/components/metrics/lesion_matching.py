@@ -71,7 +71,10 @@ def find_components(mask: npt.NDArray[np.bool_], minimum_voxels: int = 1) -> Com
     inner = mask[box]
     if not inner.size:
         return Components(np.zeros(inner.shape, np.uint32), box, np.zeros(0, np.int64), np.zeros((0, mask.ndim)))
-    labels = cc3d.connected_components(np.ascontiguousarray(inner), connectivity=CONNECTIVITY[mask.ndim])
+    # As uint8, not bool: cc3d 4.1.1 has a faster path for booleans that joins distant pixels in 2D and raises on
+    # arrays one voxel thin (compared with scikit-image on random masks; its general path agreed everywhere).
+    binary = np.ascontiguousarray(inner).view(np.uint8)
+    labels = cc3d.connected_components(binary, connectivity=CONNECTIVITY[mask.ndim])
     statistics = cc3d.statistics(labels, no_slice_conversion=True)
     sizes = np.asarray(statistics["voxel_counts"], dtype=np.int64)[1:]
     centers = np.asarray(statistics["centroids"], dtype=np.float64)[1:] + [part.start for part in box]

@@ -125,7 +125,6 @@ class PixelConfusion(CaseMetric[PixelRow]):
             f"{name}_percent": _ratio(100.0 * counts[:, column].sum(), label_pixels)
             for column, name in enumerate(("true_positive", "false_negative", "false_positive"))
         }
-        known = [row for row in rows if row.voxel_mm3 is not None]
         empty = [row for row in rows if row.label_pixels == 0]
         return {
             "n": len(rows),
@@ -135,10 +134,8 @@ class PixelConfusion(CaseMetric[PixelRow]):
             **percent,
             **{name: _plain(values[0]) for name, values in figures.items()},
             "intervals": {name: self._interval(rows, name) for name in get_args(Score)},
-            "false_positive_mm3": sum(row.false_positives * row.voxel_mm3 for row in known if row.voxel_mm3),
-            "false_positive_mm3_in_empty": sum(
-                row.false_positives * row.voxel_mm3 for row in empty if row.voxel_mm3 is not None
-            ),
+            "false_positive_mm3": _false_positive_mm3(rows),
+            "false_positive_mm3_in_empty": _false_positive_mm3(empty),
         }
 
     def _interval(self, rows: Sequence[PixelRow], name: str) -> list[float] | None:
@@ -176,35 +173,39 @@ def figures(counts: Counts, weights: Weights, ignore_empty: bool) -> dict[str, n
 def count_above(
     probability: npt.NDArray[Any], label: npt.NDArray[np.bool_], thresholds: npt.NDArray[np.float32]
 ) -> tuple[Counts, Counts]:
-    """Return how many labelled and unlabelled pixels lie above each threshold, in one pass over the volume.
+    """Return how many labelled and how many unlabelled pixels lie above each threshold, in one pass over the volume.
 
     Args:
         probability: any shape, in [0, 1].
         label: the same shape.
         thresholds: in any order.
     """
-    order = np.argsort(thresholds, kind="stable")
-    limits = thresholds[order]
-    counts = np.zeros((2, len(limits) + 1), np.int64)
+    labelled, everywhere = np.zeros((2, len(thresholds)), np.int64)
     values, labels = probability.reshape(-1), label.reshape(-1)
+    lowest = thresholds.min()
     for start in range(0, len(values), CHUNK_VOXELS):
-        part, inside = values[start : start + CHUNK_VOXELS], labels[start : start + CHUNK_VOXELS]
-        # Most voxels of a scan lie below every threshold; sorting in is only worth it for the rest.
-        candidates = part > limits[0]
-        passed = np.searchsorted(limits, part[candidates], side="left")
-        inside = inside[candidates]
-        counts[0] += np.bincount(passed[inside], minlength=len(limits) + 1)
-        counts[1] += np.bincount(passed[~inside], minlength=len(limits) + 1)
-    above = np.cumsum(counts[:, :0:-1], axis=1)[:, ::-1]
-    result = np.empty_like(above)
-    result[:, order] = above
-    return result[0], result[1]
+        chunk = slice(start, start + CHUNK_VOXELS)
+        # Most voxels of a scan lie below every threshold: only the rest is compared with each of them.
+        above = values[chunk] > lowest
+        labelled += _count_each(values[chunk][above & labels[chunk]], thresholds)
+        everywhere += _count_each(values[chunk][above], thresholds)
+    return labelled, everywhere - labelled
+
+
+def _count_each(values: npt.NDArray[Any], thresholds: npt.NDArray[np.float32]) -> Counts:
+    return np.array([np.count_nonzero(values > threshold) for threshold in thresholds], dtype=np.int64)
 
 
 def _counts(rows: Sequence[PixelRow]) -> Counts:
     return np.array(
         [[row.true_positives, row.false_negatives, row.false_positives] for row in rows], dtype=np.int64
     ).reshape(-1, 3)
+
+
+def _false_positive_mm3(rows: Sequence[PixelRow]) -> float | None:
+    # One scan of unknown voxel size leaves the sum unknown.
+    volumes = [row.false_positives * row.voxel_mm3 for row in rows if row.voxel_mm3 is not None]
+    return sum(volumes) if len(volumes) == len(rows) else None
 
 
 def _ratio(part: float, whole: float) -> float | None:

@@ -8,7 +8,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from medbundles.components.metrics.froc import operating_point
 from medbundles.components.metrics.lesion_detection import LesionDetection
 from medbundles.components.metrics.pixel_confusion import PixelConfusion, PixelRow, figures
 from medbundles.errors import ConfigurationError
@@ -76,11 +75,11 @@ def grid_scores(rows: Sequence[PixelRow], ignore_empty: bool, criterion: Criteri
 
 
 def _lesion_thresholds(lesions: LesionDetection) -> dict[str, Any]:
-    point = operating_point(lesions.rows, lesions.false_positive_budget)
+    point = lesions.operating_point()
     return {
         "candidate_threshold": lesions.candidate_threshold,
         "minimum_voxels": lesions.minimum_voxels,
-        "peak_threshold": max(point.threshold, lesions.candidate_threshold),
+        "peak_threshold": point.threshold,
         "false_positive_budget": lesions.false_positive_budget,
         "sensitivity": point.sensitivity if np.isfinite(point.sensitivity) else None,
         "false_positives_per_scan": point.false_positives_per_scan,

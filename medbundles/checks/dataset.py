@@ -22,7 +22,7 @@ LARGEST_LIST_OF_NOTES = 3
 def check_dataset(
     dataset_dir: str | os.PathLike[str],
     *,
-    label_values: Collection[int],
+    label_values: Collection[int] | None,
     channels: Sequence[str],
     modality: str | None = None,
     fold: int | None = None,
@@ -34,7 +34,7 @@ def check_dataset(
 
     Args:
         dataset_dir: the folder that holds ``datalist.json``.
-        label_values: the values labels may have, background included.
+        label_values: the values labels may have, background included; None leaves the labels unchecked.
         channels: the channel names in their order.
         modality: ``CT`` takes the values as HU.
         fold: the fold that validates; None keeps every fold apart from every other, as cross-validation needs it.
@@ -67,7 +67,7 @@ def check_dataset(
 def check_records(
     cases: Sequence[Record],
     *,
-    label_values: Collection[int],
+    label_values: Collection[int] | None,
     channels: Sequence[str],
     modality: str | None = None,
     allow: Collection[str] = (),
@@ -78,7 +78,7 @@ def check_records(
 
     Args:
         cases: records with absolute paths (:func:`medbundles.io.datalist.records`).
-        label_values: the values labels may have, background included.
+        label_values: the values labels may have, background included; None leaves the labels unchecked.
         channels: the channel names in their order.
         modality: ``CT`` takes the values as HU.
         allow: fault codes whose allowable errors become warnings.
@@ -92,7 +92,8 @@ def check_records(
         cases, channels=channels, modality=modality, geometry=geometry, purpose="train", patch_size=patch_size
     )
     findings = [finding for of_one in by_case for finding in of_one]
-    findings += _check_labels(cases, label_values, geometry)
+    if label_values is not None:
+        findings += _check_labels(cases, label_values, geometry)
     return sorted(_summarized(apply_allow(findings, allow)), key=severity)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,12 @@ class CheckpointFolder:
                 findings=[Finding(f.code, f.level, f.message, fix, file=f.file) for f in error.findings]
             ) from error
         return content
+
+    def remove_leftovers(self, names: Iterable[str]) -> None:
+        """Remove what a killed process left half-written under other names; nobody else may be writing here."""
+        for name in names:
+            for path in self.path.glob(f".????????-{name}"):
+                path.unlink()
 
     def to_resume(self, resume: bool | str | os.PathLike[str]) -> Path | None:
         """Return the checkpoint that the key ``resume`` means, or ``None`` to start from the beginning."""

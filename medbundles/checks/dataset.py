@@ -59,8 +59,8 @@ def check_dataset(
         geometry=geometry,
         patch_size=patch_size,
     )
-    if not has_errors(findings):  # the contents of files that cannot be read cannot be compared
-        findings += check_leaks(parts, modality, geometry)
+    # Contents are compared only when all files can be read; subjects are known from the list alone.
+    findings += check_leaks(parts, modality, geometry, contents=not has_errors(findings))
     return sorted(findings, key=severity)
 
 
@@ -98,7 +98,10 @@ def check_records(
 
 
 def check_leaks(
-    parts: Mapping[str, Sequence[Record]], modality: str | None = None, geometry: Geometry | None = None
+    parts: Mapping[str, Sequence[Record]],
+    modality: str | None = None,
+    geometry: Geometry | None = None,
+    contents: bool = True,
 ) -> list[Finding]:
     """NII014: a subject or an image's content in more than one part.
 
@@ -106,22 +109,24 @@ def check_leaks(
         parts: records by the name of their part: ``training``, ``validation``, ``testing``, ``fold 3`` ...
         modality: as the images were checked, so that what was measured is used again.
         geometry: as the images were checked.
+        contents: whether to compare the images' contents as well as the subjects.
     """
-    facts = facts_of_all(
-        (path for part in parts.values() for case in part for path in images_of(case)), modality, geometry
-    )
+    placed = [(name, case) for name, part in parts.items() for case in part]
     subjects: dict[str, list[tuple[str, Record]]] = defaultdict(list)
-    contents: dict[str, list[tuple[str, Record]]] = defaultdict(list)
-    for name, part in parts.items():
-        for case in part:
-            subjects[str(case["subject"])].append((name, case))
-            for path in images_of(case):
-                measured = facts[path]
-                if isinstance(measured, VoxelFacts) and measured.minimum != measured.maximum:
-                    contents[measured.content_sha256].append((name, case))
+    for name, case in placed:
+        subjects[str(case["subject"])].append((name, case))
     findings = _shared(subjects.values(), "the same subject")
+    if not contents:
+        return findings
+    facts = facts_of_all((path for _, case in placed for path in images_of(case)), modality, geometry)
+    images: dict[str, list[tuple[str, Record]]] = defaultdict(list)
+    for name, case in placed:
+        for path in images_of(case):
+            measured = facts[path]
+            if isinstance(measured, VoxelFacts) and measured.minimum != measured.maximum:
+                images[measured.content_sha256].append((name, case))
     known = {finding.case for finding in findings}
-    return findings + [finding for finding in _shared(contents.values(), "the same image") if finding.case not in known]
+    return findings + [finding for finding in _shared(images.values(), "the same image") if finding.case not in known]
 
 
 def _shared(groups: Iterable[list[tuple[str, Record]]], what: str) -> list[Finding]:

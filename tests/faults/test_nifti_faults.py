@@ -252,11 +252,13 @@ def test_a_volume_larger_than_the_memory_ends_with_4_before_it_is_read(cases: Pa
 def test_a_listed_file_that_is_absent_is_named_with_all_other_faults(prepared: Path, check: Check) -> None:
     (prepared / "images" / "first.nii.gz").unlink()
     (prepared / "labels" / "second.nii.gz").unlink()
+    rewrite_list(prepared, lambda records: records["third"].update(subject="subject of second"))
 
     result = check(prepared)
 
     assert_found(result, "NII016", "first", "first.nii.gz", "does not exist")
     assert_found(result, "NII016", "second", "second.nii.gz", "does not exist")
+    assert_found(result, "NII014", "second", "third.nii.gz", "the same subject")
 
 
 def test_a_code_that_cannot_be_allowed_is_a_usage_error(cases: Path, check: Check) -> None:

@@ -90,7 +90,7 @@ def find_nodules(
     if box is None:
         return []
     # Counted inside of the box only: most of a chest is no nodule.
-    labels = cc3d.connected_components(np.ascontiguousarray(mask[box]), connectivity=CONNECTIVITY)
+    labels = cc3d.connected_components(np.ascontiguousarray(mask[box]).view(np.uint8), connectivity=CONNECTIVITY)
     statistics = cc3d.statistics(labels)
     voxel_mm3 = voxel_volume_mm3(affine)
     nodules = []
@@ -118,7 +118,7 @@ def keep_peaks(
     kept = np.zeros_like(mask)
     box = _box(mask)
     if box is not None:
-        labels = cc3d.connected_components(np.ascontiguousarray(mask[box]), connectivity=CONNECTIVITY)
+        labels = cc3d.connected_components(np.ascontiguousarray(mask[box]).view(np.uint8), connectivity=CONNECTIVITY)
         reaching = np.unique(labels[(probabilities[box] >= peak_threshold) & mask[box]])
         kept[box] = mask[box] & np.isin(labels, reaching)
     return kept

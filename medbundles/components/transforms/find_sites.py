@@ -55,6 +55,6 @@ class FindSitesd(Transform):
 
 def component_boxes(mask: npt.NDArray[np.bool_]) -> list[list[list[int]]]:
     """Return the bounding boxes of the 26-connected components of a mask ``(H, W, D)``."""
-    components = cc3d.connected_components(mask, connectivity=26)
+    components = cc3d.connected_components(np.ascontiguousarray(mask).view(np.uint8), connectivity=26)
     boxes = cc3d.statistics(components)["bounding_boxes"][1:]
     return [[[int(part.start), int(part.stop)] for part in box] for box in boxes]

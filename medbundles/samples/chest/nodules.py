@@ -13,7 +13,7 @@ from medbundles.samples.chest.scene import Scene
 
 SMALLEST_MM, LARGEST_MM = 4.0, 30.0
 # LUNA16's diameters: a quarter below 5.1 mm, half below 6.4 mm, a tenth above 15.5 mm.
-LOG_SPREAD = 0.6
+LOG_SPREAD = 0.67
 # How many nodules a scan with any has in LUNA16 (cut at six).
 COUNTS, COUNT_SHARES = (1, 2, 3, 4, 5, 6), (0.52, 0.25, 0.11, 0.06, 0.04, 0.02)
 # Every fifth scan has none.

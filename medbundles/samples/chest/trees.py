@@ -17,6 +17,8 @@ from medbundles.samples.chest.grid import Points
 MURRAY_EXPONENT = 2.5
 FRACTION = 0.42
 KEEP_DIRECTION = 0.6
+# Children together hold about as much volume as their parent; a wider flare would make beads of the branchings.
+FLARE = 1.06
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Tree:
         """Return points ``(M, 3)`` and radii ``(M,)`` at the parameters ``t`` in [0, 1] of the branches ``rows``."""
         s = t[:, None]
         points = (1 - s) ** 2 * self.start[rows] + 2 * s * (1 - s) * self.bend[rows] + s**2 * self.end[rows]
-        first = np.minimum(self.parent_radius[rows], 1.35 * self.radius[rows])
+        first = np.minimum(self.parent_radius[rows], FLARE * self.radius[rows])
         return points, first + (self.radius[rows] - first) * np.minimum(2 * t, 1)
 
 

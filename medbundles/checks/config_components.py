@@ -167,20 +167,18 @@ def _inherited_parameters(found: type) -> tuple[dict[str, inspect.Parameter], bo
 
 
 def _hands_on(constructor: Callable[..., Any], rest: str) -> bool:
-    """Return whether a constructor's only use of ``**rest`` is ``super().__init__(..., **rest)``."""
+    """Return whether a constructor hands all of ``**rest`` to ``super().__init__`` and takes nothing out of it."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(constructor))))
     except (OSError, TypeError, SyntaxError):
         return False
-    uses = sum(isinstance(node, ast.Name) and node.id == rest for node in ast.walk(tree))
-    handed = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and ast.unparse(node.func) == "super().__init__"
-        and any(word.arg is None and ast.unparse(word.value) == rest for word in node.keywords)
-    ]
-    return len(handed) == uses == 1
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    handed = any(
+        ast.unparse(call.func) == "super().__init__"
+        and any(word.arg is None and ast.unparse(word.value) == rest for word in call.keywords)
+        for call in calls
+    )
+    return handed and not any(ast.unparse(call.func) == f"{rest}.pop" for call in calls)
 
 
 def _is_disabled(component: Mapping[str, Any]) -> bool:

@@ -46,6 +46,7 @@ def check_numbers(config: Mapping[str, Any]) -> list[Finding]:
 
 def _as_yaml(text: str) -> str:
     mantissa, _, exponent = text.lower().partition("e")
+    mantissa = mantissa.replace("-.", "-0.").replace("+.", "+0.")
     mantissa = mantissa if "." in mantissa else f"{mantissa}.0"
     return f"{mantissa}e{exponent if exponent[0] in '+-' else '+' + exponent}"
 
@@ -71,7 +72,7 @@ def _duplicates_in_yaml(text: str) -> Iterator[tuple[str, str]]:
                 waiting.append(value)
 
 
-def _duplicates_in_json(text: str) -> list[tuple[str, str]]:
+def _duplicates_in_json(text: str) -> Iterator[tuple[str, str]]:
     found: list[tuple[str, str]] = []
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -80,4 +81,4 @@ def _duplicates_in_json(text: str) -> list[tuple[str, str]]:
         return dict(pairs)
 
     json.loads(text, object_pairs_hook=collect)
-    return found
+    yield from found

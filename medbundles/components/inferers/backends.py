@@ -7,6 +7,9 @@ OpenVINO 0.5-0.6 of the time; on a plain U-Net 16-32-64: 1, 0.5 and 0.4 (benchma
 from __future__ import annotations
 
 import importlib.util
+import logging
+import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -14,6 +17,8 @@ import torch
 from torch import nn
 
 from medbundles.errors import ConfigurationError, EnvironmentFailure
+
+logger = logging.getLogger(__name__)
 
 BackendName: TypeAlias = Literal["auto", "eager", "channels_last", "openvino"]
 BACKENDS: tuple[BackendName, ...] = ("auto", "eager", "channels_last", "openvino")
@@ -59,19 +64,24 @@ def prepare_network(
 
     Args:
         network: a module in evaluation mode; anything else that is callable is called as it is.
-        backend: one of :data:`BACKENDS`.
+        backend: one of :data:`BACKENDS`; ``auto`` goes on with channels last where OpenVINO cannot run the network.
         example_shape: a shape the network takes, two or three spatial axes; others may follow.
         device: where the network lies.
 
     Raises:
-        ConfigurationError: no such backend, or OpenVINO cannot convert the network.
+        ConfigurationError: no such backend, or OpenVINO cannot run the network.
         EnvironmentFailure: OpenVINO was asked for and is not installed.
     """
     chosen = choose_backend(backend, device)
     if chosen == "eager" or not isinstance(network, nn.Module):
         return network
     if chosen == "openvino" and not network.training:
-        return OpenVinoNetwork(network, example_shape)
+        try:
+            return OpenVinoNetwork(network, example_shape)
+        except ConfigurationError as error:
+            if backend != "auto":
+                raise
+            logger.warning("going on without OpenVINO: %s", error)
     return ChannelsLastNetwork(network)
 
 
@@ -99,28 +109,24 @@ class OpenVinoNetwork:
         example_shape: a shape it takes, for tracing.
 
     Raises:
-        ConfigurationError: OpenVINO cannot convert it.
+        ConfigurationError: the network cannot be traced or OpenVINO cannot convert it.
     """
 
     def __init__(self, network: nn.Module, example_shape: Sequence[int]) -> None:
-        import openvino
-
+        openvino = _import_openvino()
         module = network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
-        # Tracing under inference_mode leaves tensors behind that training could not use.
-        with torch.inference_mode(False), torch.no_grad():
-            example = torch.zeros(tuple(example_shape), dtype=torch.float32)
-            try:
-                model = openvino.convert_model(module, example_input=example)
-            except RuntimeError as error:
-                reason = str(error).strip().splitlines()[0]
-                raise ConfigurationError(f"OpenVINO cannot convert this network ({reason}); choose auto") from error
         options = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             # Processors with bfloat16 units would use them otherwise; logits then differ in the second decimal.
             "INFERENCE_PRECISION_HINT": "f32",
         }
-        self.compiled = openvino.Core().compile_model(model, "CPU", options)
+        failures = (RuntimeError, openvino.frontend.OpConversionFailure, openvino.frontend.GeneralFailure)
+        try:
+            self.compiled = openvino.Core().compile_model(_convert(module, example_shape), "CPU", options)
+        except failures as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ConfigurationError(f"OpenVINO cannot run this network ({reason}); choose another backend") from error
         self.request = self.compiled.create_infer_request()
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
@@ -128,6 +134,32 @@ class OpenVinoNetwork:
         array = batch.detach().to(torch.float32).contiguous().numpy()
         results = self.request.infer({0: array}, share_inputs=True)
         return torch.from_numpy(results[self.compiled.output(0)])
+
+
+def _import_openvino() -> Any:
+    # OpenVINO reports every import and conversion to its makers over the network unless its reporting package is
+    # absent. Software that reads patients' scans does not call anybody.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None means: cannot be imported
+    import openvino
+
+    return openvino
+
+
+def _convert(module: nn.Module, example_shape: Sequence[int]) -> Any:
+    """Return the OpenVINO model of a network.
+
+    Ten times faster than ``openvino.convert_model``, which traces twice and converts what freezing would have folded.
+    """
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    # Traced under inference_mode, a module keeps tensors that training cannot use any more.
+    with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing warns about every shape that is computed with
+        traced = torch.jit.freeze(torch.jit.trace(module, torch.zeros(tuple(example_shape)), check_trace=False))
+    decoder = TorchScriptPythonDecoder(traced)  # must outlive the conversion
+    front_end = FrontEndManager().load_by_framework("pytorch")
+    return front_end.convert(front_end.load(decoder))
 
 
 class PreparedNetworks:

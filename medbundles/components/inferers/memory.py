@@ -101,4 +101,4 @@ def _tiles(size: int, tile: int) -> list[tuple[int, int, int]]:
     step = tile - OVERLAP
     starts = [*range(0, size - tile, step), size - tile]
     seams = [0, *[(start + previous + tile) // 2 for previous, start in itertools.pairwise(starts)], size]
-    return list(zip(starts, seams, seams[1:], strict=True))
+    return list(zip(starts, seams[:-1], seams[1:], strict=True))

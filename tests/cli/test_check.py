@@ -1,0 +1,81 @@
+"""The command around the checks; the faults themselves are in tests/faults."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medbundles.io.images import write_volume
+
+BUNDLE = "lung_nodule_ct_segmentation"
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MEDBUNDLES_CACHE_DIR", str(tmp_path / "cache"))
+    scan = np.linspace(-1000, 200, 4000).reshape(20, 20, 10).astype(np.int16)
+    write_volume(tmp_path / "scans" / "a.nii.gz", scan, np.eye(4))
+    write_volume(tmp_path / "scans" / "b.nii.gz", scan + np.int16(1000), np.eye(4))
+    return tmp_path / "scans"
+
+
+def test_json_holds_every_finding_and_the_exit_code_stays(medbundles_command: Command, scans: Path) -> None:
+    result = medbundles_command("check", BUNDLE, scans, "--json")
+
+    content = json.loads(result.stdout)
+    assert result.returncode == 3
+    assert content["kind"] == "2 cases for inference"
+    refused = [finding for finding in content["findings"] if finding["level"] == "error"]
+    assert [(finding["code"], finding["case"], finding["file"]) for finding in refused] == [("NII013", "b", "b.nii.gz")]
+
+
+def test_strict_refuses_what_is_a_warning_otherwise(medbundles_command: Command, scans: Path) -> None:
+    assert medbundles_command("check", BUNDLE, scans, "--allow", "NII013").returncode == 0
+    assert medbundles_command("check", BUNDLE, scans, "--allow", "NII013", "--strict").returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--geometry", "both"), "expected sform or qform"),
+        (("--allow", "{a: 1}"), "expected a list of fault codes"),
+        (("--allow", "[NII001"), "expected a list of fault codes"),
+    ],
+)
+def test_options_that_cannot_be_meant_end_with_2(
+    medbundles_command: Command, scans: Path, options: tuple[str, str], text: str
+) -> None:
+    result = medbundles_command("check", BUNDLE, scans, *options)
+
+    assert result.returncode == 2
+    assert text in result.stderr
+
+
+def test_an_unknown_bundle_is_a_usage_error_with_a_suggestion(medbundles_command: Command, scans: Path) -> None:
+    result = medbundles_command("check", "lung_nodule_segmentation", scans)
+
+    assert result.returncode == 2
+    assert f"did you mean {BUNDLE}?" in result.stderr
+
+
+def test_a_path_without_data_is_refused_as_such(medbundles_command: Command, tmp_path: Path) -> None:
+    result = medbundles_command("check", BUNDLE, tmp_path / "nowhere")
+
+    assert result.returncode == 3
+    assert "error[TRN011]" in result.stderr
+
+
+def test_checks_load_no_heavy_library() -> None:
+    names = "medbundles.cli.check, medbundles.checks.dataset, medbundles.checks.cases, medbundles.io.cases"
+    code = f"import sys, {names}; print(sorted({{'torch', 'monai', 'itk', 'scipy', 'nibabel'}} & set(sys.modules)))"
+
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert result.stdout.strip() == "[]"

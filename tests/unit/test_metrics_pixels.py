@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ignite.engine import Engine
 from ignite.exceptions import NotComputableError
 from monai.data.meta_tensor import MetaTensor
 from monai.data.utils import list_data_collate
@@ -14,7 +15,7 @@ from scipy.spatial.distance import dice as scipy_dice_distance
 
 from medbundles.components.metrics import LesionDetection, PixelConfusion, case_metric, choose_thresholds
 from medbundles.components.metrics.pixel_confusion import PixelRow, count_above
-from medbundles.errors import ConfigurationError
+from medbundles.errors import ConfigurationError, DataError
 
 
 def case(seed: int, labelled: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
@@ -174,12 +175,27 @@ def test_unknown_criterion_is_refused() -> None:
         choose_thresholds(PixelConfusion(), criterion="accuracy")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("value", [-3.0, 1.5, float("nan")])
+@pytest.mark.parametrize("value", [-3.0, 1.5])
 def test_prediction_that_is_no_probability_is_refused_with_its_case(value: float) -> None:
     one = item(0, "case_7")
     one["pred"][0, 0, 0, 0] = value
     with pytest.raises(ConfigurationError, match="case case_7: the prediction runs from"):
         PixelConfusion().update(([one["pred"]], [one["label"]]))
+
+
+def test_prediction_with_nan_is_refused_as_diverged_with_its_case() -> None:
+    one = item(0, "case_7")
+    one["pred"][0, 0, 0, 0] = float("nan")
+    with pytest.raises(DataError, match=r"TRN003\] case case_7: the prediction holds NaN"):
+        LesionDetection().update(([one["pred"]], [one["label"]]))
+
+
+def test_training_step_with_a_nan_loss_is_left_to_the_handler_that_names_its_cases() -> None:
+    trainer, metric = Engine(lambda _, batch: [{"loss": float("nan"), "pred": batch, "label": batch}]), PixelConfusion()
+    metric.attach(trainer, "pixels")
+    with pytest.raises(NotComputableError):
+        trainer.run([torch.full((1, 4, 4), float("nan"))])
+    assert metric.rows == []
 
 
 def test_label_on_another_grid_is_refused() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.distributed as dist
+from ignite.engine import Engine
 from ignite.exceptions import NotComputableError
 from ignite.metrics import Metric
 from monai.data.meta_tensor import MetaTensor
@@ -18,7 +20,7 @@ from monai.handlers.utils import from_engine
 from torch import Tensor
 
 from medbundles.components.distributed import rank, world_size
-from medbundles.errors import ConfigurationError
+from medbundles.errors import ConfigurationError, DataError, Finding
 from medbundles.io.images import case_name, voxel_volume_mm3
 
 # Probabilities averaged over overlapping windows leave [0, 1] by rounding; logits leave it by far more.
@@ -92,11 +94,17 @@ class CaseMetric(Metric, Generic[Row]):
         self._rows = []
         self._all_rows = None
 
+    def iteration_completed(self, engine: Engine) -> None:
+        """Measure an iteration's output, unless its loss is no number: ``StopOnNan`` then tells of it by its cases."""
+        if not _has_diverged(engine.state.output):
+            super().iteration_completed(engine)
+
     def update(self, output: Sequence[Any]) -> None:
         """Add the rows of ``(pred, label)``: two batches ``(B, C, ...)`` or two lists of ``(C, ...)``.
 
         Raises:
             ConfigurationError: shapes differ, or the prediction holds no probabilities.
+            DataError: the prediction holds NaN (TRN003).
         """
         for scored in self._scored_cases(output[0], output[1]):
             self._rows.append(self.measure(scored))
@@ -165,12 +173,20 @@ def _voxel_mm3(*tensors: Tensor) -> float | None:
 
 def _refuse_non_probabilities(case: str, probability: npt.NDArray[Any]) -> None:
     low, high = float(probability.min()), float(probability.max())
-    # Written so that NaN is refused as well.
-    if not (low >= -ROUNDING and high <= 1.0 + ROUNDING):
+    if math.isnan(low):
+        fix = "the weights hold NaN, or the image does; use an earlier checkpoint"
+        raise DataError(findings=[Finding("TRN003", "error", "the prediction holds NaN", fix, case=case)])
+    if low < -ROUNDING or high > 1.0 + ROUNDING:
         raise ConfigurationError(
             f"case {case}: the prediction runs from {low:g} to {high:g}, expected probabilities from 0 to 1; "
-            "let the postprocessing apply the sigmoid, and check the weights for NaN"
+            "let the postprocessing apply the sigmoid"
         )
+
+
+def _has_diverged(output: Any) -> bool:
+    first = output[0] if isinstance(output, list) and output else output
+    loss = first.get("loss") if isinstance(first, Mapping) else None
+    return loss is not None and not math.isfinite(float(loss))
 
 
 def _joined(rows: list[Row]) -> list[Row]:

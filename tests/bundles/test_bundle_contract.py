@@ -1,0 +1,53 @@
+"""What MONAI's tools and apps expect of every bundle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+
+from tests.bundles.conftest import ROOT
+
+BUNDLES = sorted(path.parents[1] for path in ROOT.glob("bundles/*/configs/metadata.json"))
+WORKFLOWS = {
+    "train": (["train.yaml"], "train"),
+    "evaluate": (["train.yaml", "evaluate.yaml"], "train"),
+    "inference": (["inference.yaml"], "infer"),
+}
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
+@pytest.mark.parametrize("workflow", WORKFLOWS)
+def test_every_property_stands_where_monai_looks_for_it(
+    bundle: Path, workflow: str, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    names, kind = WORKFLOWS[workflow]
+    files = [str(bundle / "configs" / name) for name in names]
+    # The data of the defaults are absent here, as they are where the Model Zoo verifies a bundle.
+    built = ConfigWorkflow(files, workflow_type=kind, logging_file=False, weights=str(trained / "model.pt"))
+    built.initialize()
+    assert built.check_properties() == []
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
+def test_the_network_takes_what_the_metadata_promise(bundle: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    formats = json.loads((bundle / "configs" / "metadata.json").read_text())["network_data_format"]
+    files = str(bundle / "configs" / "inference.yaml")
+    built = ConfigWorkflow(files, workflow_type="infer", logging_file=False, weights=str(trained / "model.pt"))
+    built.initialize()
+    channels = formats["inputs"]["image"]["num_channels"]
+    with torch.no_grad():
+        output = built.network_def.eval()(torch.zeros(1, channels, 64, 72))
+    assert output.shape == (1, formats["outputs"]["pred"]["num_channels"], 64, 72)
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
+def test_a_bundle_has_the_files_every_bundle_has(bundle: Path) -> None:
+    expected = ["configs/train.yaml", "configs/evaluate.yaml", "configs/inference.yaml", "configs/metadata.json"]
+    expected += ["configs/logging.conf", "docs/README.md", "docs/data_license.txt", "LICENSE"]
+    assert [name for name in expected if not (bundle / name).is_file()] == []

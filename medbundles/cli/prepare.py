@@ -26,7 +26,7 @@ def prepare(
 ) -> None:
     """Bring a data set into the one form every bundle reads: images/, labels/, datalist.json, fingerprint.json.
 
-    Options of one kind only, such as --split luna16, are listed in docs/reference/keys.md.
+    Further options depend on the kind, such as --split luna16: see docs/reference/keys.md.
     """
     from medbundles.cli.options import bind_options
     from medbundles.registry import require

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# The main job, from nothing: synthetic chest CT scans, training, evaluation, nodules found in held-out scans.
+# `make demo` runs it; in an environment of your own: bash docs/demo.sh FOLDER
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+folder=${1:-demo}
+bundle=lung_nodule_ct_segmentation
+step() { printf '\n== %s\n' "$*"; }
+
+step "1 of 5: sample scans in the layout of LUNA16"
+medbundles samples "$bundle" --output "$folder/luna16"
+
+step "2 of 5: images, masks, a data list with a test part that training never sees"
+medbundles prepare luna16 --source "$folder/luna16" --output "$folder/data" --overwrite true
+
+step "3 of 5: training"
+python -m monai.bundle run training --config_file "bundles/$bundle/configs/train.yaml" \
+    --dataset_dir "$folder/data" --output_dir "$folder/run" --overwrite true \
+    --max_epochs 12 --samples_per_epoch 800
+
+step "4 of 5: evaluation on the test part"
+medbundles evaluate "$bundle" --dataset_dir "$folder/data" --weights "$folder/run/model.pt" \
+    --output_dir "$folder/evaluation" --overwrite true
+
+step "5 of 5: nodules in the scans of the test part"
+medbundles infer "$bundle" --dataset_dir "$folder/data" --weights "$folder/run/model.pt" \
+    --output_dir "$folder/predictions" --overwrite true
+
+step "done; look at"
+find "$folder/run" "$folder/evaluation" "$folder/predictions" \( -name '*.png' -o -name 'nodules.csv' \) | sort

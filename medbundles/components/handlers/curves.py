@@ -34,7 +34,9 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str],
     figure = Figure(figsize=(4.2 * columns, 2.9 * lines), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     for number, (name, points) in enumerate(curves.items()):
-        _draw_curve(figure.add_subplot(lines, columns, number + 1), name, points, best_epoch)
+        axes = figure.add_subplot(lines, columns, number + 1)
+        _draw_curve(axes, name, points)
+        _mark_best(axes, points, best_epoch)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")
 
@@ -50,13 +52,9 @@ def curves_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Points]:
     return curves
 
 
-def _draw_curve(axes: Any, name: str, points: Points, best_epoch: int | None) -> None:
+def _draw_curve(axes: Any, name: str, points: Points) -> None:
     epochs, values = zip(*points, strict=True)
     axes.plot(epochs, values, color=LINE_COLOR, linewidth=1.6, marker="o", markersize=3)
-    best = dict(points).get(best_epoch) if best_epoch is not None else None
-    if best is not None:
-        axes.plot([best_epoch], [best], marker="o", markersize=7, markerfacecolor="none", color=BEST_COLOR)
-        axes.annotate(f"{best:.3g}", (best_epoch, best), textcoords="offset points", xytext=(5, 6), color=BEST_COLOR)
     axes.set_title(name.replace("_", " "), fontsize=10, loc="left")
     axes.set_xlabel("epoch", fontsize=8)
     axes.tick_params(labelsize=8)
@@ -65,3 +63,12 @@ def _draw_curve(axes: Any, name: str, points: Points, best_epoch: int | None) ->
     axes.margins(y=0.15)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def _mark_best(axes: Any, points: Points, best_epoch: int | None) -> None:
+    value = dict(points).get(best_epoch) if best_epoch is not None else None
+    if value is None:
+        return
+    axes.axvline(best_epoch, color=BEST_COLOR, linewidth=0.8, linestyle=":")
+    axes.plot([best_epoch], [value], marker="o", markersize=7, markerfacecolor="none", color=BEST_COLOR)
+    axes.set_title(f"{value:.3g} at epoch {best_epoch}", fontsize=8, loc="right", color=BEST_COLOR)

@@ -35,6 +35,8 @@ class History:
         evaluator: the MONAI evaluator whose metrics are recorded.
         optimizers: optimizers by name; the default is the trainer's own.
         losses: losses in the trainer's output to average over the epoch.
+        metrics: metrics by name whose ``summary()`` holds more than the score the evaluator knows.
+        figures: which entries of these summaries to record, as ``{metric}_{figure}``.
         tensorboard: whether to write TensorBoard's files.
     """
 
@@ -44,12 +46,16 @@ class History:
         evaluator: Any = None,
         optimizers: Mapping[str, Optimizer] | None = None,
         losses: Sequence[str] = ("loss",),
+        metrics: Mapping[str, Any] | None = None,
+        figures: Sequence[str] = (),
         tensorboard: bool = True,
     ) -> None:
         self.output_dir = Path(output_dir)
         self.evaluator = evaluator
         self.optimizers = dict(optimizers or {})
         self.losses = tuple(losses)
+        self.metrics = dict(metrics or {})
+        self.figures = tuple(figures)
         self.tensorboard = tensorboard
         self._rows: list[Row] | None = None
         self._sums: dict[str, float] = {}
@@ -69,7 +75,7 @@ class History:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._record_epoch)
         engine.add_event_handler(Events.COMPLETED, self._finish)
         if self.evaluator is not None:
-            self.evaluator.add_event_handler(Events.STARTED, self._start_validation)
+            self.evaluator.add_event_handler(Events.STARTED, self._start_validation, engine)
             self.evaluator.add_event_handler(Events.EPOCH_COMPLETED, self._record_validation, engine)
 
     @property
@@ -93,21 +99,35 @@ class History:
 
     def _record_epoch(self, trainer: Engine) -> None:
         row = self._row(trainer)
+        if "seconds" in row:
+            return
         row["losses"] = {name: _number(total / self._iterations) for name, total in self._sums.items()}
         row["learning_rates"] = self._learning_rates
         row["seconds"] = round(time.perf_counter() - self._started, 3)
         self._write(row["epoch"], row["losses"] | row["learning_rates"], "training")
 
-    def _start_validation(self, _: Engine) -> None:
+    def _start_validation(self, _: Engine, trainer: Engine) -> None:
+        # The training is recorded first wherever this is listed: the validation may crash.
+        if trainer.last_event_name == Events.EPOCH_COMPLETED:
+            self._record_epoch(trainer)
         self._validation_started = time.perf_counter()
 
     def _record_validation(self, evaluator: Engine, trainer: Engine) -> None:
         row = self._row(trainer)
-        row["metrics"] = {name: _number(value) for name, value in evaluator.state.metrics.items()}
+        row["metrics"] = {name: _number(value) for name, value in (evaluator.state.metrics | self._figures()).items()}
         row["validation_seconds"] = round(time.perf_counter() - self._validation_started, 3)
         self._write(row["epoch"], row["metrics"], "validation")
         best_epoch = getattr(evaluator.state, "best_metric_epoch", -1)
         draw_curves(self._load(trainer), self.output_dir / "curves.png", best_epoch if best_epoch > 0 else None)
+
+    def _figures(self) -> dict[str, Any]:
+        summaries = {name: metric.summary() for name, metric in self.metrics.items()}
+        return {
+            f"{name}_{figure}": summary[figure]
+            for name, summary in summaries.items()
+            for figure in self.figures
+            if figure in summary
+        }
 
     def _row(self, trainer: Engine) -> Row:
         rows = self._load(trainer)

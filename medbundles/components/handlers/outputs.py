@@ -16,7 +16,7 @@ def first_output(output: Any) -> Mapping[str, Any]:
 
 
 def case_names(batch: Any) -> Iterator[str]:
-    """Yield the names under ``case`` of a batch, collated or taken apart."""
+    """Yield the names under ``case`` of a batch, collated or taken apart; nothing where it has none."""
     for item in batch if isinstance(batch, list) else [batch]:
         names = item.get("case", ()) if isinstance(item, Mapping) else ()
         yield from [names] if isinstance(names, str) else map(str, names)

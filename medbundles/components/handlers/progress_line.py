@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import sys
 import time
@@ -59,6 +60,8 @@ class ProgressLine:
 
             self._bar = Progress(console=Console(stderr=True), transient=True)
             self._bar.start()
+            # A bar that an exception leaves behind would leave the terminal without a cursor.
+            atexit.register(self._bar.stop)
         for task in self._tasks.values():
             self._bar.remove_task(task)
         self._tasks = {name: self._bar.add_task(f"{name} {engine.state.epoch}", total=engine.state.epoch_length)}
@@ -87,6 +90,7 @@ class ProgressLine:
 
     def _close(self, _: Engine) -> None:
         if self._bar is not None:
+            atexit.unregister(self._bar.stop)
             self._bar.stop()
             self._bar, self._tasks = None, {}
 

@@ -150,17 +150,19 @@ class ResumableCheckpoint:
         is_last = epoch == trainer.state.max_epochs or bool(trainer.should_terminate)
         if not (self._validated(epoch) or is_last or epoch % self.interval == 0):
             return
-        best = self._is_best(epoch)
-        if is_writer():
-            content = self.state(trainer)
-            # The best model first: killed in between, the run resumes before this validation and repeats it.
-            if best:
-                self.folder.write(BEST, content)
-                for file, network in self._weights.items():
-                    self.folder.write(file, network.state_dict())
-            self.folder.write_last(content)
-        if best:
+        content = self.state(trainer)
+        # The best model first: killed in between, the run resumes before this validation and repeats it.
+        if self._is_best(epoch):
+            self._write_best(content)
             trainer.fire_event(TrainingEvents.WEIGHTS_WRITTEN)
+        if is_writer():
+            self.folder.write_last(content)
+
+    def _write_best(self, content: Mapping[str, Any]) -> None:
+        if is_writer():
+            self.folder.write(BEST, content)
+            for file, network in self._weights.items():
+                self.folder.write(file, network.state_dict())
 
     def _validated(self, epoch: int) -> bool:
         return self.evaluator is not None and self.evaluator.state.validated_epoch == epoch

@@ -45,7 +45,7 @@ class WeightAverage:
         """Average after every iteration of this trainer."""
         if self._handler is None:
             return
-        engine.add_event_handler(Events.STARTED, self._start_from_the_network)
+        engine.add_event_handler(Events.ITERATION_STARTED(once=1), self._start_from_the_network)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._choose_momentum)
         self._handler.attach(engine, name=self.name, warn_if_exists=False)
 
@@ -58,10 +58,9 @@ class WeightAverage:
         if self._handler is not None:
             self.model.load_state_dict(state or self.network.state_dict())
 
-    def _start_from_the_network(self, engine: Engine) -> None:
-        # Pretrained weights may have been loaded after this average was made.
-        if engine.state.iteration == 0:
-            self.model.load_state_dict(self.network.state_dict())
+    def _start_from_the_network(self) -> None:
+        # Pretrained weights are loaded after this average was made. A resumed run never sees its first iteration again.
+        self.model.load_state_dict(self.network.state_dict())
 
     def _choose_momentum(self, engine: Engine) -> None:
         iteration = int(engine.state.iteration)

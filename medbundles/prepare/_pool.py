@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
@@ -68,13 +69,17 @@ def _results(function: Callable[[Job], Result], jobs: Sequence[Job], workers: in
         yield from ((place, function(job)) for place, job in enumerate(jobs))
         return
     context = multiprocessing.get_context("spawn")
+    waiting = enumerate(jobs)
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as executor:
-        places: dict[Future[Result], int] = {executor.submit(function, job): n for n, job in enumerate(jobs)}
-        try:
-            for future in as_completed(places):
-                yield places[future], future.result()
-        finally:
-            executor.shutdown(wait=True, cancel_futures=True)
+        # No more jobs than workers are handed out: those cannot be taken back when the user interrupts.
+        running: dict[Future[Result], int] = {
+            executor.submit(function, job): place for place, job in itertools.islice(waiting, workers)
+        }
+        while running:
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                for place, job in itertools.islice(waiting, 1):
+                    running[executor.submit(function, job)] = place
+                yield running.pop(future), future.result()
 
 
 def _start_worker() -> None:

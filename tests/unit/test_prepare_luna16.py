@@ -143,21 +143,28 @@ def test_cases_that_left_the_source_leave_the_output(source, tmp_path):
     assert not (output / "images" / f"{gone.stem}.nii.gz").exists()
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kill -9 needs a POSIX system")
-def test_a_killed_preparation_leaves_no_data_list_and_can_be_continued(tmp_path):
-    scans = [TinyScan(f"1.2.826.9.{n}", shape=(150, 150, 40)).add((70, 70, 20), 9) for n in range(5)]
+@pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
+@pytest.mark.parametrize(
+    ("blow", "workers", "status"),
+    [(signal.SIGKILL, 1, -signal.SIGKILL), (signal.SIGINT, 2, 130)],
+    ids=["kill -9", "ctrl-c"],
+)
+def test_a_stopped_preparation_leaves_no_data_list_and_can_be_continued(tmp_path, blow, workers, status):
+    scans = [TinyScan(f"1.2.826.9.{n}", shape=(150, 150, 40)).add((70, 70, 20), 9) for n in range(6)]
     source, output = write_luna(tmp_path / "luna", scans), tmp_path / "out"
     command = [sys.executable, "-m", "medbundles", "prepare", "luna16", "--source", source, "--output", output]
-    process = subprocess.Popen([*map(str, command), "--workers", "1"], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    process = subprocess.Popen(
+        [*map(str, command), "--workers", str(workers)], env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     deadline = time.monotonic() + 60
     while not list(output.glob(".prepare/1.2.*.json")) and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.kill()
-    process.wait()
+    process.send_signal(blow)
+    assert process.wait() == status
     assert not (output / "datalist.json").exists()
     report = prepare(source, output, workers=1)
-    assert 1 <= report.reused < 5
-    assert len(records_of(output)) == 5
+    assert 1 <= report.reused < 6
+    assert len(records_of(output)) == 6
     assert not list(output.rglob(".????????-*"))
 
 

@@ -83,7 +83,9 @@ def python(environment: dict[str, str]) -> Run:
 def train(python: Run, chest_data: Path) -> Run:
     """``train(output_dir, *overrides)`` by MONAI's own command on the chest phantoms."""
 
-    def run(output_dir: Path, *overrides: str | Path, quick: tuple[str, ...] = QUICK) -> subprocess.CompletedProcess[str]:
+    def run(
+        output_dir: Path, *overrides: str | Path, quick: tuple[str, ...] = QUICK
+    ) -> subprocess.CompletedProcess[str]:
         bundle = ("-m", "monai.bundle", "run", "training", "--config_file", f"{CONFIGS}/train.yaml")
         return python(*bundle, "--dataset_dir", chest_data, "--output_dir", output_dir, *quick, *overrides)
 

@@ -34,7 +34,9 @@ def test_every_property_stands_where_monai_looks_for_it(
 
 
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
-def test_the_network_takes_what_the_metadata_promise(bundle: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_network_takes_what_the_metadata_promise(
+    bundle: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(ROOT)
     formats = json.loads((bundle / "configs" / "metadata.json").read_text())["network_data_format"]
     files = str(bundle / "configs" / "inference.yaml")

@@ -36,7 +36,10 @@ def inferred(python: Run, chest_data: Path, trained: Path, tmp_path_factory: pyt
     return folder
 
 
-@pytest.mark.parametrize("name", ["model.pt", "model.json", "last.pt", "best.pt", "history.jsonl", "curves.png", "run.json"])
+FILES = ["model.pt", "model.json", "last.pt", "best.pt", "history.jsonl", "curves.png", "run.json"]
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_training_leaves(trained: Path, name: str) -> None:
     assert (trained / name).stat().st_size > 0
 
@@ -97,7 +100,8 @@ def test_findings_have_world_positions_in_both_conventions(inferred: Path) -> No
 
 
 def test_every_case_gets_a_picture(inferred: Path) -> None:
-    assert sorted(path.name for path in inferred.glob("*_preview.png")) == ["chest 6_preview.png", "chest 7_preview.png"]
+    pictures = sorted(path.name for path in inferred.glob("*_preview.png"))
+    assert pictures == ["chest 6_preview.png", "chest 7_preview.png"]
 
 
 def test_a_finished_inference_is_not_written_over(python: Run, chest_data: Path, trained: Path, inferred: Path) -> None:

@@ -67,7 +67,8 @@ def test_workers_started_by_spawn_train(train: Run, tmp_path: Path) -> None:
 
 def test_two_processes_train_together(python: Run, chest_data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    launcher = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(20000 + os.getpid() % 20000))
+    port = str(20000 + os.getpid() % 20000)
+    launcher = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", port)
     result = python(*launcher, *TRAINING, "--dataset_dir", chest_data, "--output_dir", folder, *QUICK)
     assert result.returncode == 0, result.stdout + result.stderr
     assert json.loads((folder / "run.json").read_text())["processes"] == 2

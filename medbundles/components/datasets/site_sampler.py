@@ -86,7 +86,9 @@ class MixedSiteSampler(Sampler[list[Draw]]):
         pool = self.dataset.sites if kind == SITE else [(record, -1) for record in range(len(self.dataset.entries))]
         count = self.counts[kind]
         rounds = [generator.permutation(len(pool)) for _ in range(math.ceil(count / len(pool)))] if count else []
-        chosen = np.concatenate(rounds)[:count] if rounds else []
+        if not rounds:
+            return []
+        chosen = np.concatenate(rounds)[:count]
         seeds = generator.integers(0, 2**32 - 1, size=count)
         return [
             Draw(pool[int(index)][0], kind, pool[int(index)][1], int(seed))

@@ -49,7 +49,8 @@ class FindSitesd(Transform):
     def _tissue_box(self, image: MetaTensor) -> list[list[int]]:
         volume = np.asarray(image[0])
         box = self.find_tissue(volume, spacing_of(np.asarray(image.affine))) if self.find_tissue else None
-        box = box or tuple(slice(0, size) for size in volume.shape)
+        if box is None:
+            return [[0, int(size)] for size in volume.shape]
         return [[int(part.start), int(part.stop)] for part in box]
 
 

@@ -58,6 +58,7 @@ def _look(bundle: Path, path: Path, allow: Collection[str], geometry: Geometry |
     from medbundles.io.cases import find_cases
     from medbundles.io.datalist import DATALIST_NAME, read_datalist
     from medbundles.io.luna16 import is_luna16
+    from medbundles.io.nnunet import DATASET_FILE, read_raw_dataset
 
     rules = _rules(bundle)
     labels = rules.pop("label_values")
@@ -67,6 +68,8 @@ def _look(bundle: Path, path: Path, allow: Collection[str], geometry: Geometry |
         return kind, check_dataset(path, label_values=labels, allow=allow, geometry=geometry, **rules)
     if is_luna16(path):
         return "raw source in LUNA16's layout", check_luna16(path)
+    if (path / DATASET_FILE).is_file() and (path / "imagesTr").is_dir():
+        return "raw source in nnU-Net's layout", read_raw_dataset(path)[1]
     cases = find_cases(path, rules["channels"])
     return f"{len(cases)} cases for inference", inspect_cases(cases, geometry=geometry, **rules)
 

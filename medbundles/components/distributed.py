@@ -80,7 +80,7 @@ def wrap_for_distributed(
         return network
     if device.type != "cuda":
         return DistributedDataParallel(network, find_unused_parameters=find_unused_parameters)
-    network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]  # torch's
+    network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
     return DistributedDataParallel(network, device_ids=[device], find_unused_parameters=find_unused_parameters)
 
 

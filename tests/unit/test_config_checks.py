@@ -55,7 +55,8 @@ def test_a_component_that_can_be_built_is_not_mentioned(component: dict[str, Any
 )
 def test_a_wrong_component_is_refused_with_what_was_meant(change: dict[str, Any], said: str) -> None:
     message = only({"net": NET | change, "run": "$@net"})
-    assert message.startswith("error[CFG002] net") and said in message
+    assert message.startswith("error[CFG002] net")
+    assert said in message
 
 
 def test_a_missing_argument_is_named_but_not_for_a_callable() -> None:
@@ -114,7 +115,8 @@ def test_metadata_may_be_referred_to() -> None:
 @pytest.mark.parametrize(("text", "remedy"), [("1e-3", "1.0e-3"), ("5E4", "5.0e+4"), ("-.5e-1", "-0.5e-1")])
 def test_a_number_that_yaml_takes_for_text_is_refused_with_its_spelling(text: str, remedy: str) -> None:
     message = only({"rate": text, "run": "$@rate"})
-    assert "CFG003" in message and message.endswith(f"write {remedy}")
+    assert "CFG003" in message
+    assert message.endswith(f"write {remedy}")
     assert isinstance(yaml.safe_load(remedy), float)
 
 
@@ -132,7 +134,9 @@ def test_a_file_that_says_a_key_twice_or_cannot_be_read_is_refused(
 ) -> None:
     (tmp_path / name).write_text(text)
     (finding,) = check_file(tmp_path / name)
-    assert finding.code == "CFG003" and said in finding.message and finding.file == name
+    assert finding.code == "CFG003"
+    assert said in finding.message
+    assert finding.file == name
 
 
 CONFIG = {
@@ -166,12 +170,15 @@ def test_an_override_with_a_target_passes(override: str) -> None:
 )
 def test_an_override_without_a_target_is_refused(override: str, said: str) -> None:
     (finding,) = check_overrides(CONFIG, {override: 1}).values()
-    assert finding.code == "CFG001" and finding.level == "error" and said in str(finding)
+    assert finding.code == "CFG001"
+    assert finding.level == "error"
+    assert said in str(finding)
 
 
 def test_an_override_of_what_the_configuration_does_not_use_is_warned_about() -> None:
     (finding,) = check_overrides(CONFIG, {"weights": "model.pt"}).values()
-    assert finding.level == "warning" and "no effect" in finding.message
+    assert finding.level == "warning"
+    assert "no effect" in finding.message
 
 
 def test_a_model_that_differs_from_the_configuration_is_refused_with_each_difference() -> None:

@@ -52,7 +52,9 @@ def test_the_record_says_running_before_and_completed_after(tmp_path: Path) -> N
     written = record(tmp_path)
     assert (written["status"], written["seed"], written["device"]) == ("completed", 3, "cpu")
     assert {"python", "torch", "monai", "pytorch-ignite", "numpy", "medbundles"} <= written["versions"].keys()
-    assert written["wall_time_s"] >= 0 and written["command"] and written["hardware"]["cores"]
+    assert written["wall_time_s"] >= 0
+    assert written["command"]
+    assert written["hardware"]["cores"]
 
 
 def test_the_record_holds_the_hash_of_the_weights(tmp_path: Path) -> None:
@@ -154,7 +156,8 @@ def test_an_exception_nobody_catches_is_recorded(tmp_path: Path) -> None:
         "raise ValueError('nobody caught me')\n"
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert ended.returncode == 1 and "ValueError: nobody caught me" in ended.stderr
+    assert ended.returncode == 1
+    assert "ValueError: nobody caught me" in ended.stderr
     assert (record(tmp_path)["status"], record(tmp_path)["reason"]) == ("failed", "ValueError: nobody caught me")
 
 
@@ -211,7 +214,7 @@ def test_weights_are_looked_up_in_the_bundle_and_their_absence_is_refused(tmp_pa
 
 def test_a_model_trained_as_something_else_is_refused(tmp_path: Path) -> None:
     keys = ("bundle", "network", "labels", "preprocessing", "thresholds", "files")
-    model = {"format": 1, **dict.fromkeys(keys, {}), "network": {"name": "UNet"}}
+    model = {"format": 1, **{key: {} for key in keys}, "network": {"name": "UNet"}}
     (tmp_path / "model.json").write_text(json.dumps(model))
     (tmp_path / "model.pt").write_bytes(b"")
     with pytest.raises(ConfigurationError, match=r"CFG004.*network::name is 'UNet'.*'BasicUNet'"):

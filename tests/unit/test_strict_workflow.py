@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tiny_bundle import TRAIN, write_tiny_bundle
 
 from medbundles.components.workflows import StrictWorkflow
 from medbundles.components.workflows.strict import validate
 from medbundles.errors import ConfigurationError, MedbundlesError
+from tests.tiny_bundle import TRAIN, write_tiny_bundle
 
 
 @pytest.fixture
@@ -69,7 +69,8 @@ def test_a_file_that_does_not_fit_is_named(bundle: Path, tmp_path: Path, extra: 
 
 def test_a_missing_file_is_a_finding(bundle: Path) -> None:
     (finding,) = validate([bundle / "configs/trian.yaml"], {})
-    assert finding.code == "CFG001" and "trian.yaml" in finding.message
+    assert finding.code == "CFG001"
+    assert "trian.yaml" in finding.message
 
 
 def test_a_run_id_that_is_not_there_is_a_finding(bundle: Path) -> None:
@@ -93,4 +94,5 @@ def test_a_run_that_fails_says_so_in_its_record(
     with pytest.raises(error):
         strict.run()
     record = json.loads((tmp_path / "run/run.json").read_text())
-    assert record["status"] == status and record["reason"]
+    assert record["status"] == status
+    assert record["reason"]

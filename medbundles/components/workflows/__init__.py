@@ -2,7 +2,8 @@
 
 from medbundles.components.device import select_device
 from medbundles.components.distributed import is_writer, wrap_for_distributed
-from medbundles.components.workflows.session import RunSession, close_open_sessions
+from medbundles.components.workflows.endings import close_open_sessions
+from medbundles.components.workflows.session import RunSession
 from medbundles.components.workflows.strict import StrictWorkflow
 
 __all__ = [

@@ -40,11 +40,19 @@ def hardware() -> dict[str, Any]:
     }
 
 
-def git_commit(folder: Path) -> str | None:
-    """Return the commit checked out around ``folder``, with ``-dirty`` when files differ, or ``None`` outside git."""
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+def git_commit() -> str | None:
+    """Return the commit this package is checked out at, with ``-dirty`` when files differ; ``None`` if installed."""
+    package = Path(medbundles.__file__).resolve().parent
+    # An environment's folder may lie inside of somebody's own repository, whose commit says nothing about this code.
+    tracked = _git(package, "ls-files", "__init__.py")
+    return _git(package, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*") if tracked else None
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        answer = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() or None if answer.returncode == 0 else None

@@ -87,7 +87,7 @@ def start_record(
         "command": environment.command_line(),
         **facts,
         "versions": environment.versions(),
-        "git_commit": environment.git_commit(Path.cwd()),
+        "git_commit": environment.git_commit(),
         "hardware": environment.hardware(),
         "findings": [finding.as_dict() for finding in findings],
         "config_sha256": sha256_data(configuration),

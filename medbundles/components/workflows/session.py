@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import torch
 
 from medbundles.components.device import choose_device, select_device
 from medbundles.components.distributed import is_writer, world_size
-from medbundles.components.workflows import preflight
+from medbundles.components.workflows import endings, preflight
 from medbundles.components.workflows.active_config import active_config, active_files
 from medbundles.components.workflows.refusal import refuse
 from medbundles.components.workflows.resume import continue_record
 from medbundles.components.workflows.run_data import Kind, RunData
 from medbundles.components.workflows.run_record import RunRecord, Status, read_record, start_record
-from medbundles.errors import ConfigurationError, Finding, Interrupted, MedbundlesError, PartialFailure, causes
+from medbundles.errors import ConfigurationError, Finding, Interrupted, MedbundlesError, PartialFailure
 from medbundles.io.datalist import Part, Record
 from medbundles.io.headers import Geometry
 from medbundles.io.locks import FolderLock
@@ -29,7 +26,6 @@ from medbundles.io.model_json import locate_weights
 
 StrPath = str | os.PathLike[str]
 WEIGHT_PATTERNS = ("*.pt", "*.safetensors")
-_open_sessions: list[RunSession] = []
 
 
 class RunSession:
@@ -40,7 +36,7 @@ class RunSession:
         run: ["$@session.begin()", "$@train::trainer.run()", "$@session.complete(@train::trainer)"]
 
     In a group of processes every rank checks the configuration, the device and the weights; only the writer (rank 0)
-    reads the data, locks and writes.
+    checks the data of a training, locks and writes.
 
     Args:
         kind: ``train``, ``evaluate`` or ``infer``.
@@ -161,6 +157,7 @@ class RunSession:
             if is_writer():
                 with refusals.collect():
                     earlier = self._take_folder(config)
+            if is_writer() or self.kind != "train":
                 with refusals.collect():
                     self._check_data()
             refusals.raise_any()
@@ -192,6 +189,8 @@ class RunSession:
             again = f"; go on with --resume true --output_dir {self.output_dir}" if self.kind == "train" else ""
             refuse(Interrupted(f"interrupted{again}"))
         self.close("completed")
+        if is_writer():
+            print(f"{self.kind} completed: {self.output_dir}", file=sys.stderr, flush=True)
         refused = [finding for finding in self.findings if finding.level == "error"]
         if refused:
             cases = sorted({str(finding.case) for finding in refused})
@@ -199,13 +198,12 @@ class RunSession:
 
     def fail(self, error: BaseException) -> None:
         """Record an exception that ends the run; later calls change nothing."""
-        self.close(status_of(error), f"{type(error).__name__}: {error}")
+        self.close(endings.status_of(error), f"{type(error).__name__}: {error}")
 
     def close(self, status: Status, reason: str = "") -> None:
         """Write the end of the run and let the folder go; only the first call counts."""
-        if self not in _open_sessions or self._record is None:
+        if self._record is None or not endings.forget(self):
             return
-        _open_sessions.remove(self)
         self._record.content |= self.facts
         produced = (path for pattern in WEIGHT_PATTERNS for path in sorted(self.output_dir.glob(pattern)))
         self._record.finish(status, reason, weights=[*produced, *self.weights])
@@ -255,46 +253,8 @@ class RunSession:
         content = start_record(self.kind, self.bundle, config, self.findings, facts)
         self._record = RunRecord(self.output_dir, content if earlier is None else continue_record(earlier, content))
         self._record.write()
-        _open_sessions.append(self)
-        _watch_the_end_of_the_process()
-
-
-def close_open_sessions(error: BaseException | None = None) -> None:
-    """Record the end of every session still open: what ended the program, or that it ended without completing."""
-    for session in tuple(_open_sessions):
-        if error is None:
-            session.close("failed", "the program ended before the run was completed")
-        else:
-            session.fail(error)
-
-
-def status_of(error: BaseException) -> Status:
-    """Return how a run that ended with ``error`` is called in its record."""
-    chain = list(causes(error))
-    if any(isinstance(cause, Interrupted | KeyboardInterrupt) for cause in chain):
-        return "interrupted"
-    codes = {finding.code for cause in chain if isinstance(cause, MedbundlesError) for finding in cause.findings}
-    return "diverged" if "TRN003" in codes else "failed"
+        endings.watch(self)
 
 
 def _tuple(items: Sequence[Any] | None) -> tuple[Any, ...] | None:
     return None if items is None else tuple(items)
-
-
-@cache
-def _watch_the_end_of_the_process() -> None:
-    """Record an exception nobody caught, and an exit nobody announced, once per process."""
-    previous = sys.excepthook
-
-    def record_and_report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        close_open_sessions(error)
-        previous(kind, error, trace)
-
-    sys.excepthook = record_and_report
-    atexit.register(_close_in_process, os.getpid())
-
-
-def _close_in_process(process: int) -> None:
-    # A forked worker inherits the hook; only the process that began the run may say how it ended.
-    if os.getpid() == process:
-        close_open_sessions()

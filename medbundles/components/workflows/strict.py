@@ -13,8 +13,8 @@ from monai.bundle.workflows import ConfigWorkflow
 
 from medbundles.checks.config import check_config, check_file, check_overrides
 from medbundles.components.workflows.active_config import raw_config
+from medbundles.components.workflows.endings import close_open_sessions
 from medbundles.components.workflows.refusal import refuse
-from medbundles.components.workflows.session import close_open_sessions
 from medbundles.errors import ConfigurationError, Finding, MedbundlesError, causes
 
 
@@ -110,7 +110,7 @@ def validate(files: Sequence[Path], override: Mapping[str, Any], run_id: str = "
     refused = {id_ for id_, finding in judged.items() if finding.level == "error"}
     parser.update({id_: deepcopy(value) for id_, value in override.items() if id_ not in refused})
     try:
-        parser.resolve_macro_and_relative_ids()  # type: ignore[no-untyped-call]  # MONAI's
+        parser.resolve_macro_and_relative_ids()
     except (KeyError, ValueError, OSError) as error:
         message = f"a macro (%) refers to nothing: {' '.join(map(str, error.args))}"
         return [*findings, Finding("CFG001", "error", message, "refer to a key of this configuration")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from medbundles.checks.verdict import has_errors, severity
 from medbundles.errors import DataError, Finding, Level
 from medbundles.io.headers import ImageHeader, choose_affine, read_header
 from medbundles.io.images import flip_lps, to_index
-from medbundles.io.luna16 import ANNOTATIONS, Annotation, Scan, find_scans, find_tables, read_annotations
+from medbundles.io.luna16 import ANNOTATIONS, Annotation, Scan, find_scans, find_subsets, find_tables, read_annotations
 
 # LIDC readers marked nodules of 3 to 30 mm and LUNA16's largest is 32.3 mm: beyond 60 mm it is a mass, or no diameter.
 LARGEST_DIAMETER_MM = 60.0
@@ -53,7 +53,7 @@ def inspect_luna16(source: Path) -> Luna16Source:
     headers, findings = _read_headers(scans)
     annotations, table_findings = _read_tables(source)
     findings += table_findings
-    findings += check_complete(scans, annotations)
+    findings += check_complete(scans, annotations, find_subsets(source))
     findings += check_on_disk(scans, annotations)
     annotations, diameter_findings = check_diameters(annotations)
     annotations, outside_findings = check_inside(annotations, headers)
@@ -188,13 +188,17 @@ def check_on_disk(scans: Sequence[Scan], annotations: Sequence[Annotation]) -> l
     return [Finding("LUN004", "warning", message, "copy the missing scans, if they were meant", file=absent[0].file)]
 
 
-def check_complete(scans: Sequence[Scan], annotations: Sequence[Annotation]) -> list[Finding]:
-    """LUN007: tell how much of the official ten subsets is there; a warning when something is evidently missing."""
+def check_complete(scans: Sequence[Scan], annotations: Sequence[Annotation], subsets: Collection[int]) -> list[Finding]:
+    """LUN007: tell how much of the official ten subsets is there.
+
+    A warning when something is evidently missing (a folder, an annotated series, part of the original), else a note:
+    a small data set in the same layout is complete in itself.
+    """
     counts = Counter(scan.subset for scan in scans if scan.subset is not None)
     if not counts or tuple(counts[number] for number in range(len(OFFICIAL_COUNTS))) == OFFICIAL_COUNTS:
         return []
     present = {scan.series for scan in scans}
-    absent = any(row.series not in present for row in annotations) or any(n not in counts for n in range(10))
+    absent = any(row.series not in present for row in annotations) or not set(range(10)) <= set(subsets)
     official = any(scan.series.startswith(OFFICIAL_ROOT) for scan in scans)
     listed = ", ".join(
         f"subset{number} {counts[number]} of {expected}"

@@ -87,6 +87,12 @@ def subset_number(folder: Path) -> int | None:
     return int(match.group(1)) if match else None
 
 
+def find_subsets(source: Path) -> set[int]:
+    """Return the numbers of the subset folders that exist, empty ones included."""
+    numbers = {subset_number(path) for path in source.iterdir() if path.is_dir()}
+    return {number for number in numbers if number is not None}
+
+
 def find_tables(source: Path) -> list[Path]:
     """Return the tables of annotations in ``source`` or one level below, the one with malignancies first."""
     found = []

@@ -164,6 +164,13 @@ def test_incomplete_subsets_are_a_warning_with_the_expected_count_lun007(prepare
     assert "expected 888" in line_with("LUN007", result.stderr)
 
 
+def test_a_small_data_set_in_all_ten_folders_is_complete_in_itself_lun007(prepare, source, tmp_path):
+    for number in range(3, 10):
+        (source / f"subset{number}").mkdir()
+    assert "LUN007" not in prepare(source).stderr
+    assert next(f for f in report_of(tmp_path)["findings"] if f["code"] == "LUN007")["level"] == "note"
+
+
 def test_a_nodule_between_voxel_centers_keeps_its_center_voxel_lun008(prepare, tmp_path):
     scan = TinyScan("1.2.826.9.1", spacing=(1.0, 1.0, 6.0)).add((15.5, 15.5, 6.5), 0.9)
     source = write_luna(tmp_path / "luna", [scan])

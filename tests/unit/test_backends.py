@@ -12,6 +12,7 @@ from torch import nn
 
 from medbundles.components.inferers import BACKENDS, choose_backend, prepare_network
 from medbundles.components.inferers.backends import PreparedNetworks
+from medbundles.components.networks.input_normalized import InputNormalized
 from medbundles.errors import ConfigurationError, EnvironmentFailure
 
 FAST_BACKENDS = ["channels_last", "openvino"]
@@ -49,6 +50,16 @@ def test_one_compiled_network_takes_any_batch_and_size() -> None:
         batch = torch.randn(shape)
         with torch.no_grad():
             torch.testing.assert_close(runner(batch), network(batch), rtol=0, atol=1e-3)
+
+
+@needs_openvino
+def test_a_network_that_begins_with_a_normalization_is_compiled() -> None:
+    network = InputNormalized(unet(), 3).eval()
+    batch = torch.randn(2, 3, 32, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            prepare_network(network, "openvino", (1, 3, 16, 16))(batch), network(batch), rtol=0, atol=1e-3
+        )
 
 
 @needs_openvino

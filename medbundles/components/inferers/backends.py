@@ -150,6 +150,7 @@ def _convert(module: nn.Module, example_shape: Sequence[int]) -> Any:
 
     Ten times faster than ``openvino.convert_model``, which traces twice and converts what freezing would have folded.
     """
+    from openvino import PartialShape, Type
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
@@ -159,7 +160,12 @@ def _convert(module: nn.Module, example_shape: Sequence[int]) -> Any:
         traced = torch.jit.freeze(torch.jit.trace(module, torch.zeros(tuple(example_shape)), check_trace=False))
     decoder = TorchScriptPythonDecoder(traced)  # must outlive the conversion
     front_end = FrontEndManager().load_by_framework("pytorch")
-    return front_end.convert(front_end.load(decoder))
+    model = front_end.load(decoder)
+    # Batch and size stay free. A network that begins with a normalization does not tell even its number of axes.
+    shape = PartialShape([-1, example_shape[1], *[-1] * (len(example_shape) - 2)])
+    model.set_partial_shape(model.get_inputs()[0], shape)
+    model.set_element_type(model.get_inputs()[0], Type.f32)
+    return front_end.convert(model)
 
 
 class PreparedNetworks:

@@ -96,7 +96,7 @@ class SliceStackInferer(Inferer):
         runner = self._runner(network, args, kwargs)
         volumes = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
         with torch.no_grad():
-            outputs = [self._volume(volume[0], _spacing(inputs), runner, _device(network)) for volume in volumes]
+            outputs = [self._volume(volume[0], _spacing(inputs), runner, device_of(network)) for volume in volumes]
         logits = outputs[0][None] if len(outputs) == 1 else torch.stack(outputs)
         return MetaTensor(logits).copy_meta_from(inputs) if isinstance(inputs, MetaTensor) else logits
 
@@ -109,7 +109,7 @@ class SliceStackInferer(Inferer):
             runner: Runner = run
         else:
             size = 4 * self.divisible
-            runner = self._networks.get(network, (1, self.slices, size, size), _device(network))
+            runner = self._networks.get(network, (1, self.slices, size, size), device_of(network))
         return ShrinkingRunner(runner, divisible=self.divisible)
 
     def _volume(
@@ -158,7 +158,8 @@ def _spacing(inputs: torch.Tensor) -> tuple[float, float, float]:
     return spacing_of(affine[0] if affine.ndim == 3 else affine)
 
 
-def _device(network: Callable[..., Any]) -> torch.device:
+def device_of(network: Callable[..., Any]) -> torch.device:
+    """Return where a network's weights lie; the CPU for anything without weights."""
     tensor = next(network.parameters(), None) if isinstance(network, nn.Module) else None
     return torch.device("cpu") if tensor is None else tensor.device
 

@@ -22,12 +22,14 @@ FALSE_NEGATIVE = (255, 150, 20)
 FALSE_POSITIVE = (235, 45, 45)
 # A prediction without a truth to compare it with is neither right nor wrong.
 PREDICTED = (0, 190, 255)
-LEGEND = (("found", TRUE_POSITIVE), ("missed", FALSE_NEGATIVE), ("false", FALSE_POSITIVE))
+COMPARED_LEGEND = (("found", TRUE_POSITIVE), ("missed", FALSE_NEGATIVE), ("false", FALSE_POSITIVE))
+PREDICTED_LEGEND = (("predicted", PREDICTED),)
 OPACITY = 0.6
 BACKGROUND = 18
 TEXT_COLOR = (235, 235, 235)
 TEXT_SIZE = 15
 GAP = 4
+LEGEND_WIDTH = 90
 
 
 def to_radiological(volume: npt.NDArray[Any], affine: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
@@ -117,13 +119,19 @@ def telling_slices(label: npt.NDArray[Any], count: int) -> list[int]:
     return sorted(chosen | {free[index] for index in even_slices(len(free), missing)})
 
 
-def sheet(rows: Sequence[Sequence[Picture]], titles: Sequence[str], tile: int = 192) -> Picture:
+def sheet(
+    rows: Sequence[Sequence[Picture]],
+    titles: Sequence[str],
+    tile: int = 256,
+    legend: Sequence[tuple[str, tuple[int, int, int]]] = COMPARED_LEGEND,
+) -> Picture:
     """Lay pictures out in rows with a title above each row and a legend below.
 
     Args:
         rows: pictures ``(H, W, 3)`` of any size; they are scaled to fit squares.
         titles: one a row.
         tile: edge of a square in pixels.
+        legend: words and their colors; :data:`PREDICTED_LEGEND` where there is no truth.
 
     Returns:
         One picture.
@@ -136,7 +144,7 @@ def sheet(rows: Sequence[Sequence[Picture]], titles: Sequence[str], tile: int = 
     if not rows or not all(rows) or len(rows) != len(titles):
         raise ValueError(f"{len(rows)} rows of pictures need as many titles, got {len(titles)}")
     head = TEXT_SIZE + 2 * GAP
-    width = max(max(map(len, rows)) * (tile + GAP) + GAP, 3 * 90)
+    width = max(max(map(len, rows)) * (tile + GAP) + GAP, len(legend) * LEGEND_WIDTH)
     canvas = Image.new("RGB", (width, len(rows) * (tile + head) + head + GAP), (BACKGROUND,) * 3)
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(TEXT_SIZE)
@@ -149,8 +157,11 @@ def sheet(rows: Sequence[Sequence[Picture]], titles: Sequence[str], tile: int = 
             image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
             left = GAP + column * (tile + GAP)
             canvas.paste(image, (left + (tile - image.width) // 2, top + head + (tile - image.height) // 2))
-    for number, (name, color) in enumerate(LEGEND):
-        draw.text((GAP + number * 90, canvas.height - head), f"■ {name}", fill=color, font=font)
+    top = canvas.height - head
+    for number, (name, color) in enumerate(legend):
+        left = GAP + number * LEGEND_WIDTH
+        draw.rectangle((left, top + GAP, left + TEXT_SIZE - GAP, top + TEXT_SIZE), fill=color)
+        draw.text((left + TEXT_SIZE + GAP, top), name, fill=TEXT_COLOR, font=font)
     return np.asarray(canvas)
 
 

@@ -58,7 +58,7 @@ class ProgressLine:
             from rich.console import Console
             from rich.progress import Progress
 
-            self._bar = Progress(console=Console(stderr=True), transient=True)
+            self._bar = Progress(console=Console(stderr=True, force_terminal=True), transient=True)
             self._bar.start()
             # A bar that an exception leaves behind would leave the terminal without a cursor.
             atexit.register(self._bar.stop)

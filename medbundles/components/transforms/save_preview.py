@@ -11,7 +11,15 @@ import numpy as np
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import Transform
 
-from medbundles.components.overlay import draw_overlay, sheet, telling_slices, to_radiological, write_png
+from medbundles.components.overlay import (
+    COMPARED_LEGEND,
+    PREDICTED_LEGEND,
+    draw_overlay,
+    sheet,
+    telling_slices,
+    to_radiological,
+    write_png,
+)
 from medbundles.components.transforms.save_prediction import as_array
 from medbundles.errors import OutputConflict
 from medbundles.io.grids import case_name
@@ -76,5 +84,6 @@ class SavePreviewd(Transform):
             draw_overlay(shown[..., k], mask[..., k], None if truth is None else truth[..., k], self.window)
             for k in levels
         ]
-        write_png(path, sheet([row], [case]))
+        legend = PREDICTED_LEGEND if truth is None else COMPARED_LEGEND
+        write_png(path, sheet([row], [case], legend=legend))
         return dict(data)

@@ -95,6 +95,11 @@ def test_annotations_fall_on_voxels_denser_than_lung(samples: Path) -> None:
     assert all(hu_around(samples, row).mean() > -700 for row in rows(samples / "annotations.csv"))
 
 
+def test_nodules_border_on_air(samples: Path) -> None:
+    reach = 8
+    assert all(hu_around(samples, row, reach).min() < -700 for row in rows(samples / "annotations.csv"))
+
+
 def test_diameters_lie_in_the_declared_range(samples: Path) -> None:
     found = [float(row["diameter_mm"]) for row in rows(samples / "annotations.csv")]
     assert found

@@ -37,7 +37,9 @@ class Blob:
     @property
     def reach(self) -> float:
         """Radius in mm of a ball that holds the whole blob."""
-        return float(self.lengths.max() * (1 + np.maximum(self.heights, 0).sum()))
+        # Bumps lie apart: where the highest three would meet, of the others only the flanks are left.
+        heights = np.sort(np.maximum(self.heights, 0))
+        return float(self.lengths.max() * (1 + heights[-3:].sum() + 0.3 * heights[:-3].sum()))
 
     def scaled(self, factor: float) -> Blob:
         """Return the same shape in another size around the same center."""
@@ -88,13 +90,15 @@ def random_blob(
     """
     ratio = np.exp(generator.uniform(-0.5, 0.5, 3) * np.log(stretch))
     lengths = radius * ratio / ratio.prod() ** (1 / 3)
-    count = 7
+    coarse, fine = 9, 18
+    heights = [generator.uniform(-0.3, 0.5, coarse), generator.uniform(-0.14, 0.14, fine)]
+    sharpness = [generator.uniform(2.5, 11.0, coarse), generator.uniform(20.0, 60.0, fine)]
     return Blob(
         center=np.asarray(center, float),
         axes=random_rotation(generator) * lengths[:, None],
-        bumps=unit_vectors(generator, count),
-        heights=lobes * generator.uniform(-0.15, 0.35, count),
-        sharpness=generator.uniform(2.0, 8.0, count),
+        bumps=unit_vectors(generator, coarse + fine),
+        heights=lobes * np.concatenate(heights),
+        sharpness=np.concatenate(sharpness),
     )
 
 

@@ -14,15 +14,17 @@ from medbundles.samples.chest.scene import Scene
 SMALLEST_MM, LARGEST_MM = 4.0, 30.0
 # LUNA16's diameters: a quarter below 5.1 mm, half below 6.4 mm, a tenth above 15.5 mm.
 LOG_SPREAD = 0.67
-# How many nodules a scan with any has in LUNA16 (cut at six).
-COUNTS, COUNT_SHARES = (1, 2, 3, 4, 5, 6), (0.52, 0.25, 0.11, 0.06, 0.04, 0.02)
+# Nodules in a scan that has any: more than in LUNA16 (half of its scans have one), so that few scans show enough.
+COUNTS, COUNT_SHARES = (1, 2, 3, 4, 5, 6), (0.30, 0.26, 0.19, 0.12, 0.08, 0.05)
 # Every fifth scan has none.
 EMPTY_EVERY = 5
 TYPES, TYPE_SHARES = ("solid", "part_solid", "ground_glass"), (0.68, 0.14, 0.18)
 ATTACHMENTS: tuple[Attachment, ...] = ("free", "vessel", "pleura")
 ATTACHMENT_SHARES = (0.45, 0.25, 0.30)
 SMALLEST_SUBSOLID_MM = 6.0
-PLACE_ATTEMPTS = 6
+PLACE_ATTEMPTS = 12
+# A place is taken only if so much of the nodule replaces air, not a great vessel that lies in the lung's outline.
+SMALLEST_AERATED_SHARE, AERATED_HU = 0.65, -400.0
 SIZE_ITERATIONS = 5
 
 
@@ -59,9 +61,9 @@ def _add_nodule(scene: Scene, generator: np.random.Generator) -> None:
             diameter = max(0.75 * diameter, SMALLEST_MM * 1.05 if kind == "solid" else SMALLEST_SUBSOLID_MM)
             continue
         spiculation = int(generator.integers(1, 4)) if diameter > 8 and generator.random() < 0.35 else 0
-        blob = random_blob(generator, center, diameter / 2, 1.6, generator.uniform(0, 0.9))
+        blob = random_blob(generator, center, diameter / 2, 1.6, generator.uniform(0.2, 1.3))
         fitted = _fit(scene, blob, diameter, _edge_mm(scene, kind))
-        if fitted is None:
+        if fitted is None or not _is_aerated(scene, *fitted[1:]):
             continue
         blob, box, share = fitted
         details = _paint(scene, generator, kind, blob, box, share, spiculation)
@@ -104,6 +106,11 @@ def _fit(scene: Scene, blob: Blob, diameter: float, edge_mm: float) -> tuple[Blo
     return blob, *drawn
 
 
+def _is_aerated(scene: Scene, box: Box, share: Floats) -> bool:
+    air = share * (scene.canvas.hu[box] < AERATED_HU)
+    return bool(air.sum() >= SMALLEST_AERATED_SHARE * share.sum())
+
+
 def _measure(scene: Scene, box: Box, share: Floats) -> dict[str, Any]:
     """Return center of mass, equivalent diameter and bounds of a nodule in the patient's frame."""
     axes = scene.grid.coordinates(box)
@@ -139,15 +146,15 @@ def _paint(
         if drawn:
             scene.add_density(*drawn, solid_hu)
     if spiculation:
-        _add_spicules(scene, generator, blob, 6 * spiculation, min(hu, solid_hu) + (0 if kind == "solid" else 150))
+        _add_spicules(scene, generator, blob, 10 * spiculation, min(hu, solid_hu) + (0 if kind == "solid" else 150))
     return {"hu": hu}
 
 
 def _add_spicules(scene: Scene, generator: np.random.Generator, blob: Blob, count: int, hu: float) -> None:
     """Draw thin strands that leave the surface and taper; the annotation does not count them."""
     toward = unit_vectors(generator, count)
-    length = blob.lengths.mean() * generator.uniform(0.25, 0.9, count)
-    width = generator.uniform(0.35, 0.7, count)
+    length = blob.lengths.mean() * generator.uniform(0.35, 1.1, count)
+    width = generator.uniform(0.5, 1.0, count)
     t = np.linspace(0, 1, 24)
     surface = 0.9 / np.linalg.norm(toward @ (blob.axes / blob.lengths[:, None] ** 2).T, axis=1)
     sway = unit_vectors(generator, count) * 0.15

@@ -14,6 +14,7 @@ SLICES = ((1.0, 1.0), (1.25, 1.25), (1.25, 2.5), (2.0, 2.0), (2.0, 3.0), (2.5, 2
 SLICE_SHARES = (0.10, 0.14, 0.10, 0.16, 0.10, 0.24, 0.08, 0.08)
 FINE_MM = 1.3
 MOST_SLICES = 110
+LARGEST_FIELD_MM = 342.0
 KERNELS = ("soft", "standard", "sharp")
 KERNEL_SHARES = (0.3, 0.4, 0.3)
 # Deviation of the noise in soft tissue in HU at 1 mm thickness.
@@ -56,7 +57,7 @@ def draw_protocol(
         extent_mm: smallest and largest range of heights; fine slices get less, to at most 110 slices.
     """
     distance, thickness = SLICES[int(generator.choice(len(SLICES), p=SLICE_SHARES))]
-    field = 2 * patient.half_width + generator.uniform(30, 75)
+    field = min(2 * patient.half_width + generator.uniform(30, 75), LARGEST_FIELD_MM)
     pixel = round(pixel_spacing_mm or field / matrix, 6)
     extent = min(generator.uniform(*extent_mm), MOST_SLICES * distance)
     slices = max(int(extent / distance), 3)

@@ -129,6 +129,13 @@ def test_resuming_where_nothing_was_saved_yet_starts_with_epoch_one(tmp_path: Pa
     assert TinyTraining(tmp_path, epochs=1, resume=True).run().trainer.state.epoch == 1
 
 
+def test_a_run_started_anew_cannot_be_resumed_from_the_one_before(tmp_path: Path) -> None:
+    TinyTraining(tmp_path, epochs=3).run()
+    with pytest.raises(KeyboardInterrupt):
+        TinyTraining(tmp_path, extra_handlers=[StopAt(2)]).run()
+    assert len(TinyTraining(tmp_path, epochs=1, resume=True).run().losses) == 4
+
+
 def test_resuming_a_finished_run_trains_nothing(tmp_path: Path) -> None:
     TinyTraining(tmp_path, epochs=2).run()
     assert TinyTraining(tmp_path, epochs=2, resume=True).run().losses == []

@@ -68,6 +68,11 @@ class CheckpointFolder:
             for path in self.path.glob(f".????????-{name}"):
                 path.unlink()
 
+    def forget(self) -> None:
+        """Remove the checkpoints of an earlier run that is started anew: resuming must never mix the two."""
+        for name in RESUMABLE_FILES:
+            (self.path / name).unlink(missing_ok=True)
+
     def to_resume(self, resume: bool | str | os.PathLike[str]) -> Path | None:
         """Return the checkpoint that the key ``resume`` means, or ``None`` to start from the beginning."""
         if resume is False or resume is None:

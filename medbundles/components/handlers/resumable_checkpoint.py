@@ -134,6 +134,8 @@ class ResumableCheckpoint:
         if path is None:
             # Whatever cannot be saved shall be known now, not after the first epoch.
             self.state(trainer)
+            if is_writer():
+                self.folder.forget()
             return
         self.restore(trainer, path)
         validated = getattr(getattr(self.evaluator, "state", None), "validated_epoch", 0)

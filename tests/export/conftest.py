@@ -46,8 +46,10 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "bundle": BUNDLE,
         "network": describe_network(NETWORKS, "UNet", normalized_channels=7),
         "labels": {"0": "background", "1": "nodule"},
-        "preprocessing": {"window_hu": [-1000, 1000], "slices": 7},
-        "thresholds": {"mask": 0.5, "peak": 0.5},
+        "image_channels": ["ct"],
+        "colors": {"nodule": [230, 60, 40]},
+        "preprocessing": {"window_hu": [-1000, 1000], "slices": 7, "orientation": "RAS", "spacing": None},
+        "thresholds": {"mask_threshold": 0.5, "peak_threshold": 0.5, "candidate_threshold": 0.3},
     }
     write_model(folder, description, ["model.pt"])
     return folder

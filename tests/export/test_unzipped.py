@@ -1,12 +1,16 @@
 """The unzipped bundle where medbundles is not installed: MONAI's own commands must take it."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
+
+from medbundles.io.images import read_volume, write_volume
 
 SCHEMA = Path(__file__).parent / "meta_schema.json"
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -43,6 +47,48 @@ def test_verify_net_in_out(python_without_medbundles: Run, unzipped: Path) -> No
         cwd=unzipped,
     )
     assert answer.returncode == 0, answer.stderr
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one small chest-like CT in HU."""
+    folder = tmp_path_factory.mktemp("scans")
+    scan = np.random.default_rng(0).normal(-1000, 10, (64, 48, 12)).astype(np.int16)
+    scan[8:56, 8:40] = 40
+    scan[14:30, 14:34] = scan[34:50, 14:34] = -850
+    write_volume(folder / "anna.nii.gz", scan, np.diag([-5.0, -5.0, 4.0, 1.0]))
+    return folder
+
+
+@pytest.mark.slow
+def test_inference(python_without_medbundles: Run, unzipped: Path, scans: Path, tmp_path: Path) -> None:
+    answer = python_without_medbundles(
+        "-m monai.bundle run --config_file configs/inference.yaml --device cpu --backend eager --dataset_dir",
+        *(scans, "--output_dir", tmp_path / "out"),
+        cwd=unzipped,
+    )
+    assert answer.returncode == 0, answer.stderr
+    found = read_volume(tmp_path / "out" / "anna_seg.nii.gz")
+    assert found.array.shape == (64, 48, 12)
+    np.testing.assert_allclose(found.affine, np.diag([-5.0, -5.0, 4.0, 1.0]))
+
+
+@pytest.mark.slow
+def test_another_version_refuses_with_the_remedy(
+    python_without_medbundles: Run, unzipped: Path, scans: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(unzipped, other)
+    (other / "medbundles" / "CONTENT.sha256").write_text("0" * 64 + "\n")
+    answer = python_without_medbundles(
+        "-m monai.bundle run --device cpu --config_file",
+        *(other / "configs" / "inference.yaml", "--bundle_root", other, "--dataset_dir", scans),
+        *("--output_dir", tmp_path / "out"),
+        cwd=unzipped,
+    )
+    assert answer.returncode == 4, answer.stderr
+    assert "error[CFG005] medbundles" in answer.stderr
+    assert f"start in {other}" in answer.stderr
 
 
 @pytest.mark.slow

@@ -86,11 +86,13 @@ def _coarse_copy(volume: npt.NDArray[Any] | torch.Tensor, steps: Sequence[int]) 
 def _air_around(coarse: npt.NDArray[np.float32], air: Mask) -> Mask:
     """Return the air that touches the volume's sides in plane and is as dark as air without tissue."""
     pieces = cc3d.connected_components(air, connectivity=6)
-    sides = np.concatenate([pieces[[0, -1]].ravel(), pieces[:, [0, -1]].ravel()])
-    touching = [int(piece) for piece in np.unique(sides) if piece]
-    medians = ndimage.median(coarse, pieces, touching) if touching else []
-    around = [piece for piece, median in zip(touching, medians, strict=True) if median < OUTSIDE_BELOW_HU]
-    return np.isin(pieces, around)
+    sizes = np.bincount(pieces.ravel())
+    dark = np.bincount(pieces[coarse < OUTSIDE_BELOW_HU], minlength=len(sizes))
+    around = np.zeros(len(sizes), dtype=bool)
+    around[pieces[[0, -1]].ravel()] = around[pieces[:, [0, -1]].ravel()] = True
+    around &= 2 * dark > sizes  # its median is darker
+    around[0] = False
+    return np.asarray(around[pieces])
 
 
 def _parenchyma(coarse: npt.NDArray[np.float32]) -> Mask:

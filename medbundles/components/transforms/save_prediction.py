@@ -83,8 +83,9 @@ class SavePredictiond(MapTransform):
         write_volume(path, self._labels(probabilities), affine, self.overwrite)
         if self.save_probability:
             stack = probabilities[0] if len(probabilities) == 1 else np.stack(probabilities, axis=-1)
-            rounded = np.round(stack.astype(np.float32), PROBABILITY_DECIMALS)
-            write_volume(self.output_dir / f"{case}_prob.nii.gz", rounded, affine, self.overwrite)
+            values = stack.astype(np.float32)
+            np.round(values, PROBABILITY_DECIMALS, out=values)
+            write_volume(self.output_dir / f"{case}_prob.nii.gz", values, affine, self.overwrite)
 
     def _labels(self, probabilities: list[npt.NDArray[Any]]) -> npt.NDArray[np.uint8]:
         stack = probabilities[0][None] if len(probabilities) == 1 else np.stack(probabilities)

@@ -11,6 +11,7 @@ import numpy as np
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import Transform
 
+from medbundles.components.nodules import keep_peaks
 from medbundles.components.overlay import (
     COMPARED_LEGEND,
     PREDICTED_LEGEND,
@@ -34,6 +35,7 @@ class SavePreviewd(Transform):
     Args:
         output_dir: folder of the pictures.
         threshold: a voxel is foreground from this probability on.
+        peak_threshold: connected regions whose highest probability stays below this are not shown; ``None``: all are.
         slices: pictures in the row.
         window: intensities shown as black and white (HU for CT).
         overwrite: whether existing files may be replaced.
@@ -46,6 +48,7 @@ class SavePreviewd(Transform):
         self,
         output_dir: str | os.PathLike[str],
         threshold: float = 0.5,
+        peak_threshold: float | None = None,
         slices: int = 6,
         window: Sequence[float] = (-1000.0, 400.0),
         overwrite: bool = False,
@@ -56,6 +59,7 @@ class SavePreviewd(Transform):
         super().__init__()
         self.output_dir = Path(output_dir)
         self.threshold = threshold
+        self.peak_threshold = peak_threshold
         self.slices = slices
         self.window = (float(window[0]), float(window[1]))
         self.overwrite = overwrite
@@ -76,7 +80,11 @@ class SavePreviewd(Transform):
         if path.exists() and not self.overwrite:
             raise OutputConflict(f"{path} exists; choose another folder or pass --overwrite true")
         shown = to_radiological(as_array(image)[0], affine)
-        mask = to_radiological(as_array(data[self.pred_key])[0] >= self.threshold, affine)
+        probabilities = as_array(data[self.pred_key])[0]
+        mask = probabilities >= self.threshold
+        if self.peak_threshold is not None:
+            mask = keep_peaks(mask, probabilities, self.peak_threshold)
+        mask = to_radiological(mask, affine)
         label = data.get(self.label_key)
         truth = None if label is None else to_radiological(as_array(label)[0] > 0, affine)
         levels = telling_slices(mask if truth is None else mask | truth, self.slices)

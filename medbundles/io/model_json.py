@@ -68,7 +68,8 @@ def read_model(weights: str | os.PathLike[str]) -> Model:
         message = f"{MODEL_JSON} is damaged: {error}"
         raise DataError(findings=[Finding("TRN007", "error", message, fix, file=MODEL_JSON)]) from error
     if missing or model["format"] != FORMAT:
-        message = f"lacks {', '.join(missing)}" if missing else f"has format {model['format']}, this version reads {FORMAT}"
+        other = f"has format {model.get('format')}, this version reads {FORMAT}"
+        message = f"lacks {', '.join(missing)}" if missing else other
         raise DataError(findings=[Finding("TRN007", "error", f"{MODEL_JSON} {message}", fix, file=MODEL_JSON)])
     if expected is not None and file.is_file() and sha256_file(file) != expected:
         message = f"{file.name} is not the file that {MODEL_JSON} describes (SHA-256 differs)"

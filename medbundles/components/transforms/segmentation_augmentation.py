@@ -126,8 +126,8 @@ class SegmentationAugmentation(nn.Module):
         image, label = _plain(image), _plain(label)
         if not self.training:
             corner = center_start(size, target)
-            window = (..., *(slice(start, start + extent) for start, extent in zip(corner, target, strict=True)))
-            return image[window], label[window]
+            window: list[Any] = [slice(start, start + extent) for start, extent in zip(corner, target, strict=True)]
+            return image[(..., *window)], label[(..., *window)]
         grid = affine_grid(self._draw(len(image), size, target), size, target).to(image.device)
         dtype = image.dtype if image.is_floating_point() else torch.float32
         moved = self._sample(image.float() - self.fill, grid, "bilinear") + self.fill

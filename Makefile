@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 EXTRAS := dev,openvino,onnx,mlflow
-# PyTorch's build without CUDA: a tenth of the download.
-TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
+# Where to take PyTorch from; empty: from where pip takes everything. PyTorch's own index has a build without CUDA
+# that is a tenth of the download (the README has the line).
+TORCH_INDEX ?=
 DEMO := demo
 
 .DEFAULT_GOAL := help
@@ -36,9 +37,6 @@ bench: $(READY) ## the measurements in benchmarks/
 $(READY): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi > /dev/null; then \
-	    $(BIN)/python -m pip install --quiet --retries 1 --timeout 30 --no-deps -c constraints.txt \
-	        --index-url $(TORCH_CPU_INDEX) torch || echo "no CPU build there; taking the usual one"; \
-	fi
+	$(if $(TORCH_INDEX),$(BIN)/python -m pip install --quiet -c constraints.txt --no-deps --index-url $(TORCH_INDEX) torch)
 	$(BIN)/python -m pip install --quiet -c constraints.txt --editable '.[$(EXTRAS)]'
 	touch $@

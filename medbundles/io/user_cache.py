@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-CACHE_VARIABLE = "MEDBUNDLES_CACHE_DIR"
+CACHE_VARIABLE = "MEDBUNDLES_CACHE"
 
 
 def user_cache(kind: str) -> Path:
     """Return the folder for one kind of cached results; it need not exist.
 
-    It lies in the user's cache folder of the operating system, or where ``MEDBUNDLES_CACHE_DIR`` says.
+    It lies in the user's cache folder of the operating system, or where ``MEDBUNDLES_CACHE`` says.
 
     Args:
         kind: name of a sub-folder, for example ``checks``.

@@ -19,7 +19,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("MEDBUNDLES_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("MEDBUNDLES_CACHE", str(tmp_path / "cache"))
     scan = np.linspace(-1000, 200, 4000).reshape(20, 20, 10).astype(np.int16)
     write_volume(tmp_path / "scans" / "a.nii.gz", scan, np.eye(4))
     write_volume(tmp_path / "scans" / "b.nii.gz", scan + np.int16(1000), np.eye(4))

@@ -74,7 +74,7 @@ def check(
     """Run ``medbundles check`` on a path, with a cache of its own."""
 
     def run(path: Path, *options: str) -> subprocess.CompletedProcess[str]:
-        environment = {"MEDBUNDLES_CACHE_DIR": str(tmp_path / "cache")}
+        environment = {"MEDBUNDLES_CACHE": str(tmp_path / "cache")}
         return medbundles_command("check", BUNDLE, path, *options, env=environment)
 
     return run

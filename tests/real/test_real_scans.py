@@ -26,7 +26,7 @@ BUNDLE = "lung_nodule_ct_segmentation"
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("cache")
-        patch.setenv("MEDBUNDLES_CACHE_DIR", str(folder))
+        patch.setenv("MEDBUNDLES_CACHE", str(folder))
         yield folder
 
 

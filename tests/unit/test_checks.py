@@ -27,7 +27,7 @@ BROKEN_ERROR = Finding("NII001", "error", "cut short")
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("MEDBUNDLES_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("MEDBUNDLES_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 import torch
 from monai.data import MetaTensor
 from rich.progress import track
@@ -28,6 +27,7 @@ from rich.progress import track
 from medbundles.components.datasets.transform_key import transform_key
 from medbundles.io.atomic import write_json
 from medbundles.io.hashing import sha256_data
+from medbundles.io.user_cache import user_cache
 
 Item = dict[str, Any]
 CONTENT_NAME = "content.json"
@@ -47,7 +47,7 @@ def cache_directory(cache: str | os.PathLike[str] | None) -> Path:
             cache folder of the operating system.
     """
     if cache in (None, "auto"):
-        return Path(os.environ.get("MEDBUNDLES_CACHE") or platformdirs.user_cache_dir("medbundles"))
+        return user_cache("volumes")
     return Path(str(cache))
 
 

@@ -32,7 +32,7 @@ class ProgressLine:
         self._bar: Any = None
         self._tasks: dict[str, Any] = {}
         self._started = 0.0
-        self._total = 0.0
+        self._total: float | None = 0.0
         self._iterations = 0
 
     def attach(self, engine: Engine) -> None:
@@ -72,11 +72,15 @@ class ProgressLine:
 
     def _add_loss(self, engine: Engine) -> None:
         self._iterations += 1
-        self._total += float(first_output(engine.state.output).get(self.loss, float("nan")))
+        loss = first_output(engine.state.output).get(self.loss)
+        self._total = None if loss is None or self._total is None else self._total + float(loss)
 
     def _report_epoch(self, engine: Engine) -> None:
-        loss = self._total / max(self._iterations, 1)
         seconds = time.perf_counter() - self._started
+        if self._total is None:  # an evaluation or inference: its one epoch goes through the cases
+            logger.info("%d case(s) in %.1f s", self._iterations, seconds)
+            return
+        loss = self._total / max(self._iterations, 1)
         logger.info("epoch %d/%d: loss %.4g, %.1f s", engine.state.epoch, engine.state.max_epochs, loss, seconds)
 
     def _report_validation(self, evaluator: Any) -> None:

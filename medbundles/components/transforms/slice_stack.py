@@ -6,8 +6,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from monai.transforms import Randomizable, Transform
+
+Array = npt.NDArray[Any]
 
 
 def stack_indices(center: int, slices: int, depth: int) -> list[int]:
@@ -56,7 +59,8 @@ class RandSliceStackd(Randomizable, Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the sample."""
-        image, label = data["image"], data["label"]
+        # Plain arrays: the tensors' own indexing would cost more than the crop.
+        image, label = np.asarray(data["image"]), np.asarray(data["label"])
         height, width, depth = image.shape[1:]
         sites: list[list[list[int]]] = data["sites"]
         kind = data["kind"]
@@ -84,7 +88,7 @@ class RandSliceStackd(Randomizable, Transform):
             return int(self.R.randint(box[2][0], box[2][1]))
         return int(self.R.randint(depth))
 
-    def _background(self, image: torch.Tensor, box: list[list[int]], tries: int = 20) -> tuple[int, int, int]:
+    def _background(self, image: Array, box: list[list[int]], tries: int = 20) -> tuple[int, int, int]:
         want_dense = self.R.random() < 0.5
         for _ in range(tries):
             row, column, level = (int(self.R.randint(low, max(high, low + 1))) for low, high in box)
@@ -93,10 +97,10 @@ class RandSliceStackd(Randomizable, Transform):
         return row, column, level
 
     def _cut(
-        self, volume: torch.Tensor, row: int, column: int, stack: list[int], size: Sequence[int], fill: float
+        self, volume: Array, row: int, column: int, stack: list[int], size: Sequence[int], fill: float
     ) -> torch.Tensor:
         """Return ``(slices, h, w)`` around a place; windows are moved inside the volume before anything is padded."""
-        output = torch.full((len(stack), size[0], size[1]), fill, dtype=torch.float32)
+        output = np.full((len(stack), size[0], size[1]), fill, dtype=np.float32)
         inner: list[slice] = []
         outer: list[slice] = []
         for center, extent, available in zip((row, column), size, volume.shape[1:3], strict=True):
@@ -105,9 +109,6 @@ class RandSliceStackd(Randomizable, Transform):
             offset = (extent - length) // 2
             inner.append(slice(start, start + length))
             outer.append(slice(offset, offset + length))
-        array = np.asarray(volume)
         for channel, level in enumerate(stack):
-            output[channel, outer[0], outer[1]] = torch.from_numpy(
-                array[0, inner[0], inner[1], level].astype(np.float32)
-            )
-        return output
+            output[channel, outer[0], outer[1]] = volume[0, inner[0], inner[1], level]
+        return torch.from_numpy(output)

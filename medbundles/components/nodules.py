@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import cc3d
 import numpy as np
 import numpy.typing as npt
 
+from medbundles.components.regions import label_regions
 from medbundles.io.grids import Affine, flip_lps, to_world, voxel_volume_mm3
-
-# Corners count as neighbors: a thin nodule in thick slices is one finding, not a row of them.
-CONNECTIVITY: Final = 26
 
 
 @dataclass(frozen=True)
@@ -74,28 +72,29 @@ def find_nodules(
     threshold: float = 0.5,
     image: npt.NDArray[Any] | None = None,
     min_volume_mm3: float = 0.0,
+    candidate_threshold: float | None = None,
 ) -> list[Nodule]:
-    """Return the connected regions at or above a threshold, most probable first.
+    """Return the regions of :func:`medbundles.components.regions.label_regions`, most probable first.
 
     Args:
         probabilities: ``(H, W, D)``, 0 to 1.
         affine: 4x4, voxel index to RAS+ mm.
         case: the case's name.
-        threshold: a voxel belongs to a nodule from this probability on.
+        threshold: a voxel belongs to a nodule above this probability.
         image: HU on the same grid, for the mean intensity.
         min_volume_mm3: smaller regions are left out.
+        candidate_threshold: above this voxels form regions; ``None``: above ``threshold``.
     """
-    mask = np.asarray(probabilities >= threshold)
-    box = _box(mask)
-    if box is None:
+    found = label_regions(probabilities, threshold, candidate_threshold=candidate_threshold)
+    if found is None:
         return []
-    # Counted inside of the box only: most of a chest is no nodule.
-    labels = cc3d.connected_components(np.ascontiguousarray(mask[box]).view(np.uint8), connectivity=CONNECTIVITY)
-    statistics = cc3d.statistics(labels)
+    labels, box = found
+    statistics = cc3d.statistics(np.ascontiguousarray(labels, dtype=np.uint32))
     voxel_mm3 = voxel_volume_mm3(affine)
     nodules = []
     for number in range(1, len(statistics["voxel_counts"])):
-        if int(statistics["voxel_counts"][number]) * voxel_mm3 < min_volume_mm3:
+        count = int(statistics["voxel_counts"][number])
+        if count == 0 or count * voxel_mm3 < min_volume_mm3:
             continue
         inner: tuple[slice, ...] = statistics["bounding_boxes"][number]
         place = tuple(
@@ -103,25 +102,6 @@ def find_nodules(
         )
         nodules.append(_measure(probabilities, affine, case, image, labels[inner] == number, place))
     return sorted(nodules, key=_rank)
-
-
-def keep_peaks(
-    mask: npt.NDArray[np.bool_], probabilities: npt.NDArray[Any], peak_threshold: float
-) -> npt.NDArray[np.bool_]:
-    """Return the mask without the connected regions whose highest probability stays below ``peak_threshold``.
-
-    Args:
-        mask: ``(H, W, D)``.
-        probabilities: ``(H, W, D)``, 0 to 1.
-        peak_threshold: what at least one voxel of a region must reach.
-    """
-    kept = np.zeros_like(mask)
-    box = _box(mask)
-    if box is not None:
-        labels = cc3d.connected_components(np.ascontiguousarray(mask[box]).view(np.uint8), connectivity=CONNECTIVITY)
-        reaching = np.unique(labels[(probabilities[box] >= peak_threshold) & mask[box]])
-        kept[box] = mask[box] & np.isin(labels, reaching)
-    return kept
 
 
 def _measure(
@@ -150,14 +130,3 @@ def _measure(
 
 def _rank(nodule: Nodule) -> tuple[float, float, Sequence[float]]:
     return -nodule.peak_probability, -nodule.volume_mm3, nodule.center_ras_mm
-
-
-def _box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice, slice] | None:
-    """Return the bounding box of a mask ``(H, W, D)``, ``None`` when it is empty."""
-    parts = []
-    for others in ((1, 2), (0, 2), (0, 1)):
-        found = np.flatnonzero(mask.any(axis=others))
-        if not found.size:
-            return None
-        parts.append(slice(int(found[0]), int(found[-1]) + 1))
-    return parts[0], parts[1], parts[2]

@@ -15,7 +15,8 @@ from ignite.engine import Engine
 from monai.data.meta_tensor import MetaTensor
 
 from medbundles.components.handlers.nodule_tables import NoduleTables
-from medbundles.components.nodules import Nodule, find_nodules, keep_peaks
+from medbundles.components.nodules import Nodule, find_nodules
+from medbundles.components.regions import region_mask
 from medbundles.components.transforms import LoadVolumed
 from medbundles.errors import OutputConflict
 from medbundles.io.images import write_volume
@@ -101,12 +102,36 @@ def test_nothing_above_the_threshold_is_no_nodule() -> None:
 
 def test_regions_without_a_peak_leave_the_mask() -> None:
     volume = probabilities()
-    kept = keep_peaks(volume >= 0.5, volume, 0.9)
+    kept = region_mask(volume, 0.5, peak_threshold=0.9)
     assert np.array_equal(kept, ball(volume.shape, (60, 50, 8), 6))
 
 
 def test_an_empty_mask_stays_empty() -> None:
-    assert not keep_peaks(np.zeros((3, 3, 3), bool), np.zeros((3, 3, 3)), 0.5).any()
+    assert not region_mask(np.zeros((3, 3, 3)), 0.5, peak_threshold=0.5).any()
+
+
+def faint_and_strong() -> np.ndarray:
+    """A strong nodule with a faint rim, and one that stays faint everywhere."""
+    volume = np.zeros((20, 8, 8), np.float32)
+    volume[2:7, 2:6, 2:6] = 0.4
+    volume[4, 4, 4] = 0.95
+    volume[12:15, 3:5, 3:5] = 0.45
+    return volume
+
+
+def test_a_faint_finding_that_counts_keeps_its_voxels_in_the_mask() -> None:
+    mask = region_mask(faint_and_strong(), 0.8, peak_threshold=0.42, candidate_threshold=0.3)
+    assert mask[12:15, 3:5, 3:5].all()
+    assert mask[:10].sum() == 1
+
+
+def test_findings_are_counted_as_they_are_in_validation() -> None:
+    nodules = find_nodules(faint_and_strong(), np.eye(4), "scan", threshold=0.8, candidate_threshold=0.3)
+    assert [round(nodule.peak_probability, 2) for nodule in nodules] == [0.95, 0.45]
+
+
+def test_a_voxel_at_the_threshold_is_not_mask() -> None:
+    assert not region_mask(np.full((2, 2, 2), 0.5, np.float32), 0.5).any()
 
 
 def item(folder: Path, case: str, volume: npt.NDArray[np.float32], affine: npt.NDArray[np.float64] = AFFINE) -> dict:

@@ -49,8 +49,10 @@ class NoduleTables:
 
     Args:
         output_dir: folder of the tables.
-        threshold: a voxel belongs to a finding from this probability on.
+        threshold: a voxel belongs to a finding above this probability.
         peak_threshold: a finding is a nodule when its highest probability reaches this; ``None``: all are.
+        candidate_threshold: above this voxels form findings; ``None``: above ``threshold``. The peak threshold of
+            :func:`medbundles.components.metrics.choose_thresholds` holds for findings formed above its own.
         min_volume_mm3: smaller regions are left out.
         overwrite: whether existing tables may be replaced.
         pred_key: item with the probabilities.
@@ -62,6 +64,7 @@ class NoduleTables:
         output_dir: str | os.PathLike[str],
         threshold: float = 0.5,
         peak_threshold: float | None = None,
+        candidate_threshold: float | None = None,
         min_volume_mm3: float = 0.0,
         overwrite: bool = False,
         pred_key: str = "pred",
@@ -70,6 +73,7 @@ class NoduleTables:
         self.output_dir = Path(output_dir)
         self.threshold = threshold
         self.peak_threshold = peak_threshold
+        self.candidate_threshold = candidate_threshold
         self.min_volume_mm3 = min_volume_mm3
         self.overwrite = overwrite
         self.pred_key = pred_key
@@ -108,6 +112,7 @@ class NoduleTables:
                 self.threshold,
                 None if image is None else orientation.to_stored(as_array(image)[0]),
                 self.min_volume_mm3,
+                self.candidate_threshold,
             )
 
     def write(self, engine: Engine) -> None:
@@ -130,6 +135,7 @@ class NoduleTables:
             "findings": len(findings),
             "threshold": self.threshold,
             "peak_threshold": self.peak_threshold,
+            "candidate_threshold": self.candidate_threshold,
             "min_volume_mm3": self.min_volume_mm3,
         }
         write_json(folder / "summary.json", summary, overwrite)

@@ -14,7 +14,7 @@ from monai.config import KeysCollection
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import MapTransform
 
-from medbundles.components.nodules import keep_peaks
+from medbundles.components.regions import region_mask
 from medbundles.components.transforms.orientation import Orientation
 from medbundles.io.grids import Affine, case_name
 from medbundles.io.images import write_volume
@@ -33,10 +33,12 @@ class SavePredictiond(MapTransform):
         keys: items that hold probabilities ``(C, H, W, D)`` in RAS, as
             :class:`medbundles.components.transforms.LoadVolumed` oriented their image.
         output_dir: folder of the files.
-        threshold: a voxel is foreground from this probability on; ``(0, 1)``. With several channels the label is the
+        threshold: a voxel is foreground above this probability; ``(0, 1)``. With several channels the label is the
             number of the most probable one, counted from 1, where that one reaches the threshold.
         peak_threshold: connected regions of the mask whose highest probability stays below this are removed, so that
             the mask shows what :class:`medbundles.components.handlers.NoduleTables` lists; ``None``: all stay.
+        candidate_threshold: above this voxels form regions; ``None``: above ``threshold``
+            (:func:`medbundles.components.regions.label_regions`).
         save_probability: also write probabilities, float32 rounded to 0.001; the channels become the file's fourth axis
             when there are several.
         overwrite: whether existing files may be replaced.
@@ -50,6 +52,7 @@ class SavePredictiond(MapTransform):
         output_dir: str | os.PathLike[str],
         threshold: float = 0.5,
         peak_threshold: float | None = None,
+        candidate_threshold: float | None = None,
         save_probability: bool = False,
         overwrite: bool = False,
         postfix: str = "seg",
@@ -59,6 +62,7 @@ class SavePredictiond(MapTransform):
         self.output_dir = Path(output_dir)
         self.threshold = threshold
         self.peak_threshold = peak_threshold
+        self.candidate_threshold = candidate_threshold
         self.save_probability = save_probability
         self.overwrite = overwrite
         self.postfix = postfix
@@ -90,9 +94,7 @@ class SavePredictiond(MapTransform):
     def _labels(self, probabilities: list[npt.NDArray[Any]]) -> npt.NDArray[np.uint8]:
         stack = probabilities[0][None] if len(probabilities) == 1 else np.stack(probabilities)
         highest = stack[0] if len(stack) == 1 else stack.max(axis=0)
-        mask = highest >= self.threshold
-        if self.peak_threshold is not None:
-            mask = keep_peaks(mask, highest, self.peak_threshold)
+        mask = region_mask(highest, self.threshold, self.peak_threshold, self.candidate_threshold)
         return np.asarray(mask if len(stack) == 1 else mask * (stack.argmax(axis=0) + 1), dtype=np.uint8)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import Transform
 
-from medbundles.components.nodules import keep_peaks
+from medbundles.components.regions import region_mask
 from medbundles.components.overlay import (
     COMPARED_LEGEND,
     PREDICTED_LEGEND,
@@ -34,8 +34,10 @@ class SavePreviewd(Transform):
 
     Args:
         output_dir: folder of the pictures.
-        threshold: a voxel is foreground from this probability on.
+        threshold: a voxel is foreground above this probability.
         peak_threshold: connected regions whose highest probability stays below this are not shown; ``None``: all are.
+        candidate_threshold: above this voxels form regions; ``None``: above ``threshold``
+            (:func:`medbundles.components.regions.label_regions`).
         slices: pictures in the row.
         window: intensities shown as black and white (HU for CT).
         overwrite: whether existing files may be replaced.
@@ -49,6 +51,7 @@ class SavePreviewd(Transform):
         output_dir: str | os.PathLike[str],
         threshold: float = 0.5,
         peak_threshold: float | None = None,
+        candidate_threshold: float | None = None,
         slices: int = 6,
         window: Sequence[float] = (-1000.0, 400.0),
         overwrite: bool = False,
@@ -60,6 +63,7 @@ class SavePreviewd(Transform):
         self.output_dir = Path(output_dir)
         self.threshold = threshold
         self.peak_threshold = peak_threshold
+        self.candidate_threshold = candidate_threshold
         self.slices = slices
         self.window = (float(window[0]), float(window[1]))
         self.overwrite = overwrite
@@ -81,9 +85,7 @@ class SavePreviewd(Transform):
             raise OutputConflict(f"{path} exists; choose another folder or pass --overwrite true")
         shown = to_radiological(as_array(image)[0], affine)
         probabilities = as_array(data[self.pred_key])[0]
-        mask = probabilities >= self.threshold
-        if self.peak_threshold is not None:
-            mask = keep_peaks(mask, probabilities, self.peak_threshold)
+        mask = region_mask(probabilities, self.threshold, self.peak_threshold, self.candidate_threshold)
         mask = to_radiological(mask, affine)
         label = data.get(self.label_key)
         truth = None if label is None else to_radiological(as_array(label)[0] > 0, affine)

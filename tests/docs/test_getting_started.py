@@ -34,7 +34,6 @@ def test_every_line_works(tmp_path: Path) -> None:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "OMP_NUM_THREADS": "1",
         "MEDBUNDLES_CACHE": str(tmp_path / "cache"),
-        "MEDBUNDLES_CACHE": str(tmp_path / "cache"),
     }
     for line in documented_lines(tmp_path):
         answer = subprocess.run(

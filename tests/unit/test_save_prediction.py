@@ -49,7 +49,7 @@ def test_every_voxel_returns_to_its_place_in_every_orientation(tmp_path: Path, c
     item = predicted(tmp_path / "a.nii.gz", codes=codes, degrees=degrees)
     SavePredictiond("pred", tmp_path / "out")(item)
     source, result = read_volume(tmp_path / "a.nii.gz"), read_volume(tmp_path / "out" / "scan 1_seg.nii.gz")
-    assert np.array_equal(result.array, source.array >= 50)
+    assert np.array_equal(result.array, source.array > 50)
     np.testing.assert_array_equal(result.affine, source.affine)
     assert result.array.dtype == np.uint8
 

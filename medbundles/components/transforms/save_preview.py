@@ -11,7 +11,6 @@ import numpy as np
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import Transform
 
-from medbundles.components.regions import region_mask
 from medbundles.components.overlay import (
     COMPARED_LEGEND,
     PREDICTED_LEGEND,
@@ -21,6 +20,7 @@ from medbundles.components.overlay import (
     to_radiological,
     write_png,
 )
+from medbundles.components.regions import region_mask
 from medbundles.components.transforms.save_prediction import as_array
 from medbundles.errors import OutputConflict
 from medbundles.io.grids import case_name

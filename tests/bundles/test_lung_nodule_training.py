@@ -124,3 +124,13 @@ def test_a_second_run_in_the_same_folder_is_refused(train: Run, trained: Path) -
     result = train(trained)
     assert result.returncode == 6
     assert "TRN005" in result.stderr
+
+
+def test_the_overlays_fit_the_bundle(python: Run, chest_data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    command = ("-m", "medbundles", "train", "lung_nodule_ct_segmentation", "--dataset_dir", chest_data)
+    overlays = [part for name in ("full", "smoke", "deterministic", "mlflow") for part in ("--overlay", name)]
+    quick = ("--num_workers", "0", "--samples_per_epoch", "16", "--max_epochs", "1")
+    result = python(*command, *overlays, *quick, "--output_dir", folder)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert (folder / "mlflow.db").stat().st_size > 0

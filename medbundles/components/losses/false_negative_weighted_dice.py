@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from medbundles.errors import ConfigurationError
 
@@ -19,6 +20,9 @@ class FalseNegativeWeightedDiceLoss(nn.Module):
     objects in large images are found at the price of some extra foreground. An item without label costs nothing in
     the second term. The result lies in ``[0, 1 + weight]``.
 
+    Dice alone does not care how certain a probability is; a share of cross entropy
+    (``cross_entropy_weight * mean(cross entropy)``) keeps probabilities spread, which thresholds and rankings need.
+
     Source: training loop of "Deep Learning with PyTorch" (Stevens, Antiga, Viehmann), chapter 13, where ``weight``
     is 8 and ``smooth`` is 1.
 
@@ -27,19 +31,29 @@ class FalseNegativeWeightedDiceLoss(nn.Module):
         smooth: added to numerator and denominator; keeps items without label finite.
         sigmoid: apply a sigmoid to the input first (the network returns logits).
         batch: take the sums over the whole batch instead of item by item.
+        cross_entropy_weight: factor of the binary cross entropy; 0 (as in the reference system) leaves it out.
 
     Raises:
-        ConfigurationError: ``weight`` is negative or ``smooth`` is not positive.
+        ConfigurationError: a weight is negative or ``smooth`` is not positive.
     """
 
-    def __init__(self, weight: float = 8.0, smooth: float = 1.0, sigmoid: bool = True, batch: bool = False) -> None:
+    def __init__(
+        self,
+        weight: float = 8.0,
+        smooth: float = 1.0,
+        sigmoid: bool = True,
+        batch: bool = False,
+        cross_entropy_weight: float = 0.0,
+    ) -> None:
         super().__init__()
-        if weight < 0 or smooth <= 0:
-            raise ConfigurationError(f"weight must be >= 0 and smooth > 0, found weight={weight} and smooth={smooth}")
+        if min(weight, cross_entropy_weight) < 0 or smooth <= 0:
+            found = f"{weight}, {cross_entropy_weight} and smooth={smooth}"
+            raise ConfigurationError(f"weights must be >= 0 and smooth > 0, found {found}")
         self.weight = weight
         self.smooth = smooth
         self.sigmoid = sigmoid
         self.batch = batch
+        self.cross_entropy_weight = cross_entropy_weight
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss as a scalar in single precision.
@@ -59,7 +73,11 @@ class FalseNegativeWeightedDiceLoss(nn.Module):
         # Half precision overflows at 65504, which is a 256x256 image of ones: all sums are taken in float32.
         probability = input.float().sigmoid() if self.sigmoid else input.float()
         label = target.to(probability.dtype)
-        return self._dice_loss(probability, label) + self.weight * self._dice_loss(probability * label, label)
+        loss = self._dice_loss(probability, label) + self.weight * self._dice_loss(probability * label, label)
+        if self.cross_entropy_weight == 0:
+            return loss
+        entropy = functional.binary_cross_entropy_with_logits if self.sigmoid else functional.binary_cross_entropy
+        return loss + self.cross_entropy_weight * entropy(input.float(), label)
 
     def _dice_loss(self, probability: Tensor, label: Tensor) -> Tensor:
         dims = list(range(0 if self.batch else 1, label.ndim))

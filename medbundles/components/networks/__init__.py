@@ -1,11 +1,13 @@
 """Networks: built by name, described as plain data, rebuilt from that description."""
 
 from medbundles.components.networks.builder import build_network, describe_network, network_from_model
+from medbundles.components.networks.headed_unet import HeadedUNet
 from medbundles.components.networks.input_normalized import InputNormalized
 from medbundles.components.networks.memory_format import MemoryFormat, to_memory_format
 from medbundles.components.networks.weights import load_weights, read_weights
 
 __all__ = [
+    "HeadedUNet",
     "InputNormalized",
     "MemoryFormat",
     "build_network",

@@ -9,15 +9,15 @@ bundle=lung_nodule_ct_segmentation
 step() { printf '\n== %s\n' "$*"; }
 
 step "1 of 5: sample scans in the layout of LUNA16"
-medbundles samples "$bundle" --output "$folder/luna16"
+medbundles samples "$bundle" --output "$folder/luna16" --cases 24
 
 step "2 of 5: images, masks, a data list with a test part that training never sees"
-medbundles prepare luna16 --source "$folder/luna16" --output "$folder/data" --overwrite true
+medbundles prepare luna16 --source "$folder/luna16" --output "$folder/data" --folds 4 --overwrite true
 
 step "3 of 5: training"
 python -m monai.bundle run training --config_file "bundles/$bundle/configs/train.yaml" \
     --dataset_dir "$folder/data" --output_dir "$folder/run" --overwrite true \
-    --max_epochs 12 --samples_per_epoch 800
+    --max_epochs 10 --samples_per_epoch 1200
 
 step "4 of 5: evaluation on the test part"
 medbundles evaluate "$bundle" --dataset_dir "$folder/data" --weights "$folder/run/model.pt" \

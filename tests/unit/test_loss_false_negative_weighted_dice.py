@@ -36,6 +36,14 @@ def test_golden_value_of_two_pixels() -> None:
     assert loss(torch.tensor([[[[0.5, 0.5]]]]), torch.tensor([[[[1.0, 0.0]]]])).item() == pytest.approx(1 / 3 + 1.6)
 
 
+def test_cross_entropy_is_added_with_its_weight() -> None:
+    logits, label = random_batch(3, 1, 9, 9)
+    p, y = logits.sigmoid().numpy(), label.numpy()
+    entropy = -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))
+    loss = FalseNegativeWeightedDiceLoss(weight=2.0, cross_entropy_weight=0.5)
+    assert loss(logits, label).item() == pytest.approx(formula(p, y, weight=2.0) + 0.5 * entropy, rel=1e-5)
+
+
 def test_batch_mode_takes_one_sum_over_all_items() -> None:
     logits, label = random_batch(4, 1, 8, 8)
     together = formula(logits.sigmoid().reshape(1, -1).numpy(), label.reshape(1, -1).numpy())

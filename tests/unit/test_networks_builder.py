@@ -13,6 +13,7 @@ from monai.bundle import ConfigParser
 from monai.networks.nets import BasicUNet, UNet
 
 from medbundles.components.networks import (
+    HeadedUNet,
     InputNormalized,
     build_network,
     describe_network,
@@ -211,3 +212,26 @@ def test_weights_that_would_run_code_are_refused_and_do_not_run(
 def test_normalization_in_one_dimension_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="2 or 3, found 1"):
         InputNormalized(torch.nn.Identity(), channels=1, spatial_dims=1)
+
+
+@pytest.mark.parametrize("shape", [(2, 7, 16, 24), (1, 7, 16, 24, 8)])
+def test_headed_network_keeps_the_spatial_size(shape: tuple[int, ...]) -> None:
+    network = HeadedUNet(len(shape) - 2, in_channels=7, out_channels=3, channels=(4, 8), strides=(2,))
+    assert network(torch.zeros(shape)).shape == (shape[0], 3, *shape[2:])
+
+
+@pytest.mark.parametrize("factory", [BasicUNet, HeadedUNet])
+def test_an_untrained_network_expects_the_foreground_it_was_told(factory: Any) -> None:
+    networks = {"net": functools.partial(factory, spatial_dims=2, in_channels=7, out_channels=1)}
+    torch.manual_seed(0)
+    network = build_network(networks, "net", foreground_prior=0.01).eval()
+    with torch.no_grad():
+        probability = network(torch.zeros(1, 7, 32, 32)).sigmoid()
+    assert 0.003 < probability.mean() < 0.03
+
+
+@pytest.mark.parametrize("prior", [0.0, 1.0, -0.1])
+def test_a_prior_that_is_no_probability_is_refused(prior: float) -> None:
+    networks = {"net": functools.partial(BasicUNet, spatial_dims=2, in_channels=7, out_channels=1)}
+    with pytest.raises(ConfigurationError, match="not between 0 and 1"):
+        build_network(networks, "net", foreground_prior=prior)

@@ -45,7 +45,8 @@ def build_network(
             (source of the idea: Lin et al., Focal Loss for Dense Object Detection, ICCV 2017).
 
     Raises:
-        ConfigurationError: an unknown name, a prior outside of (0, 1), a network without any bias to set, or weights of another network (TRN007).
+        ConfigurationError: an unknown name, a prior outside of (0, 1) or no bias to set it in, or weights of another
+            network (TRN007).
         DataError: the weights are missing (TRN011) or damaged (TRN007).
         UntrustedContent: the weights are a pickle that would run code (TRU002).
     """

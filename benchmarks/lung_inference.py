@@ -29,7 +29,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from monai.networks.nets import UNet
 from reference_unet import ReferenceUNet
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -51,7 +50,8 @@ def reference_network() -> nn.Module:
 def bundle_network(width: int) -> nn.Module:
     """The bundle's default network, of the bundle's width (16) or another."""
     channels = tuple(width * factor for factor in (1, 2, 4, 8))
-    return InputNormalized(UNet(2, SLICES, 1, channels, (2, 2, 2), num_res_units=2, norm="batch"), SLICES).eval()
+    network = HeadedUNet(2, SLICES, 1, channels=channels, strides=(2, 2, 2), num_res_units=2)
+    return InputNormalized(network, SLICES).eval()
 
 
 def reference_logits(volume: npt.NDArray[np.int16], network: nn.Module) -> npt.NDArray[np.float32]:

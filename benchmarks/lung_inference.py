@@ -34,7 +34,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from medbundles.components.inferers import SliceStackInferer, find_lung_box
-from medbundles.components.networks.input_normalized import InputNormalized
+from medbundles.components.networks import HeadedUNet, InputNormalized
 from medbundles.components.transforms import LoadVolumed, SavePredictiond
 from medbundles.io.images import Volume, read_volume, write_volume
 

@@ -131,3 +131,13 @@ def test_a_model_description_of_other_weights_is_refused(
     assert result.returncode == 3
     assert "TRN007" in result.stderr
     assert not (tmp_path / "out" / "chest 6_seg.nii.gz").exists()
+
+
+def test_weights_trained_with_other_preprocessing_are_refused(
+    python: Run, chest_data: Path, trained: Path, tmp_path: Path
+) -> None:
+    command = ("-m", "medbundles", "evaluate", BUNDLE, "--dataset_dir", chest_data, "--output_dir", tmp_path / "out")
+    result = python(*command, "--weights", trained, "--slices", "5")
+    assert result.returncode == 2
+    assert "CFG004" in result.stderr
+    assert "slices" in result.stderr

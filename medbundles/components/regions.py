@@ -36,7 +36,7 @@ def label_regions(
     Returns:
         Labels from 1 within the box of everything found, and that box; ``None`` when there is nothing.
     """
-    lower = threshold if candidate_threshold is None else min(candidate_threshold, threshold)
+    lower = threshold if candidate_threshold is None else candidate_threshold
     candidates = np.asarray(probabilities > lower)
     box = bounding_box(candidates)
     if box is None:

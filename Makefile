@@ -9,6 +9,8 @@ EXTRAS := dev,openvino,onnx,mlflow
 # that is a tenth of the download (the README has the line).
 TORCH_INDEX ?=
 DEMO := demo
+# Tests use one thread each (tests/conftest.py), so two processes keep two cores busy.
+TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow check bench
@@ -20,7 +22,7 @@ demo: $(READY) ## set up, then the main job: samples, prepare, train, evaluate, 
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/demo.sh "$(DEMO)"
 
 test: check ## set up, check the code, run the default tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 test-slow: $(READY) ## the tests that take longer: real images, trainings, interrupted runs
 	$(BIN)/python -m pytest -m slow

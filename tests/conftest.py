@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+# Before torch is imported: tests run beside each other, and a child forked from a process whose OpenMP threads have
+# started would hang.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

@@ -11,6 +11,8 @@ TORCH_INDEX ?=
 DEMO := demo
 # Tests use one thread each (tests/conftest.py), so two processes keep two cores busy.
 TEST_PROCESSES ?= 2
+# After OpenVINO has compiled in a process, loader workers forked from it crash: these tests get a process of their own.
+ALONE := tests/unit/test_backends.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow check bench
@@ -22,7 +24,8 @@ demo: $(READY) ## set up, then the main job: samples, prepare, train, evaluate, 
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/demo.sh "$(DEMO)"
 
 test: check ## set up, check the code, run the default tests
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --durations=10
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --durations=10 --ignore $(ALONE)
+	$(BIN)/python -m pytest $(ALONE)
 
 test-slow: $(READY) ## the tests that take longer: real images, trainings, interrupted runs
 	$(BIN)/python -m pytest -m slow

@@ -27,5 +27,15 @@ step "5 of 5: nodules in the scans of the test part"
 medbundles infer "$bundle" --dataset_dir "$folder/data" --weights "$folder/run/model.pt" \
     --output_dir "$folder/predictions" --overwrite true
 
-step "done; look at"
-find "$folder/run" "$folder/evaluation" "$folder/predictions" \( -name '*.png' -o -name 'nodules.csv' \) | sort
+step "done; the evaluation's figures"
+python - "$folder/evaluation/summary.json" <<'PYTHON'
+import json, sys
+
+summary = json.load(open(sys.argv[1]))
+lesions, pixels = summary["lesions"], summary["pixels"]
+print(f"{lesions['lesions']} nodules in {lesions['n']} scans: sensitivity {lesions['sensitivity']} at "
+      f"{lesions['false_positive_budget']} false positives a scan, mean Dice {pixels['dice']}")
+PYTHON
+
+step "look at"
+find "$folder/run" "$folder/evaluation" "$folder/predictions" \( -name '*.png' -o -name 'nodules.csv' -o -name 'metrics.csv' -o -name 'summary.json' \) | sort

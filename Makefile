@@ -9,13 +9,11 @@ EXTRAS := dev,openvino,onnx,mlflow
 # that is a tenth of the download (the README has the line).
 TORCH_INDEX ?=
 DEMO := demo
-# Tests use one thread each (tests/conftest.py), so two processes keep two cores busy.
-TEST_PROCESSES ?= 2
 # After OpenVINO has compiled in a process, loader workers forked from it crash: these tests get a process of their own.
 ALONE := tests/unit/test_backends.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench
+.PHONY: help demo test test-units test-commands test-slow check bench
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -23,9 +21,15 @@ help: ## list these commands
 demo: $(READY) ## set up, then the main job: samples, prepare, train, evaluate, infer, pictures (into demo/)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/demo.sh "$(DEMO)"
 
-test: check ## set up, check the code, run the default tests
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --durations=10 --ignore $(ALONE)
+test: check ## set up, check the code, run the default tests (two processes, one thread each)
+	$(MAKE) --no-print-directory --jobs 2 --output-sync test-units test-commands
+
+test-units:
+	$(BIN)/python -m pytest --durations 10 tests/unit --ignore $(ALONE)
 	$(BIN)/python -m pytest $(ALONE)
+
+test-commands:
+	$(BIN)/python -m pytest --durations 10 tests --ignore tests/unit
 
 test-slow: $(READY) ## the tests that take longer: real images, trainings, interrupted runs
 	$(BIN)/python -m pytest -m slow

@@ -117,6 +117,8 @@ def _locate(component: Mapping[str, Any]) -> tuple[Callable[..., Any] | None, st
     try:
         found = pydoc.locate(name)
     except pydoc.ErrorDuringImport as error:
+        if isinstance(error.value, KeyboardInterrupt):
+            raise error.value from error
         return None, f"{target} cannot be imported: {error.value}"
     if found is None:
         return None, f"there is no component {target}"

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from medbundles.cli import check, copy, doctor, export, info, prepare, run, samples
-from medbundles.errors import MedbundlesError, causes
+from medbundles.errors import EnvironmentFailure, MedbundlesError, causes
 
 app = typer.Typer(
     name="medbundles",
@@ -26,10 +26,19 @@ def main() -> None:
     """Run the command line; an expected failure prints its findings on stderr and ends with its own exit code."""
     try:
         app()
-    except (MedbundlesError, RuntimeError) as error:
+    except (MedbundlesError, RuntimeError, OSError) as error:
         # MONAI wraps whatever an expression of a configuration raises; the user must not notice.
         refusal = next((cause for cause in causes(error) if isinstance(cause, MedbundlesError)), None)
+        refusal = refusal or next(
+            (_of_the_machine(cause) for cause in causes(error) if isinstance(cause, OSError)), None
+        )
         if refusal is None:
             raise
         print(refusal, file=sys.stderr)
         sys.exit(int(refusal.exit_code))
+
+
+def _of_the_machine(error: OSError) -> EnvironmentFailure:
+    """Say in a line what the system refused: a folder that cannot be written, a disk that is full, ..."""
+    place = f" ({error.filename})" if error.filename else ""
+    return EnvironmentFailure(f"{error.strerror or error}{place}; check the path, its permissions and the free space")

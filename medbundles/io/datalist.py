@@ -42,10 +42,30 @@ def read_datalist(dataset_dir: str | os.PathLike[str]) -> dict[str, list[Record]
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DataError(findings=[Finding("TRN011", "error", f"not JSON: {error}", fix, file=path.name)]) from error
     parts = {key: content.get(key, []) for key in ("training", "testing")} if isinstance(content, dict) else {}
+    malformed = [Finding("TRN011", "error", text, fix, file=path.name) for text in _malformed(parts)]
+    if malformed:
+        raise DataError(findings=malformed)
     if not any(parts.values()):
         message = 'neither "training" nor "testing" holds a record'
         raise DataError(findings=[Finding("TRN011", "error", message, fix, file=path.name)])
     return parts
+
+
+def _malformed(parts: dict[str, Any]) -> list[str]:
+    """Return what keeps records from being read: anything but a path, or a list of paths, under ``image``."""
+    texts = []
+    for part, entries in parts.items():
+        if not isinstance(entries, list):
+            texts.append(f'"{part}" is no list of records')
+            continue
+        for number, record in enumerate(entries, start=1):
+            image = record.get("image") if isinstance(record, dict) else None
+            paths = image if isinstance(image, list) else [image]
+            if not paths or not all(isinstance(item, str) and item for item in paths):
+                texts.append(f'record {number} of "{part}" has no "image" that is a path or a list of paths')
+            elif not str(record.get("fold", 0)).lstrip("-").isdigit():
+                texts.append(f'record {number} of "{part}": fold {record["fold"]!r} is no number')
+    return texts
 
 
 def write_datalist(dataset_dir: str | os.PathLike[str], training: Sequence[Record], testing: Sequence[Record]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from medbundles.errors import DataError, Finding
+from medbundles.errors import ConfigurationError, DataError, Finding
 from medbundles.io.grids import (
     CORNER_TOLERANCE_VOXELS,
     NIFTI_SUFFIXES,
@@ -137,8 +137,12 @@ def choose_affine(header: ImageHeader, geometry: Geometry | None = None) -> Affi
         4x4, voxel index to RAS+ mm.
 
     Raises:
+        ConfigurationError: ``geometry`` is neither (CFG002): a misspelt one must not choose by accident.
         DataError: a voxel size of zero (NII003), or sform and qform place the volume differently (NII005).
     """
+    if geometry not in (None, "sform", "qform"):
+        message = f"geometry is {geometry!r}, it may be sform or qform"
+        raise ConfigurationError(findings=[Finding("CFG002", "error", message, "correct --geometry")])
     findings = _spacing_findings(header)
     if findings:
         raise DataError(findings=findings)

@@ -34,7 +34,8 @@ def read_nifti_header(path: Path) -> ImageHeader:
     header = _parse(path, _first_bytes(path))
     try:
         parsed = _image_header(path, header)
-    except (HeaderDataError, ValueError, OverflowError) as error:
+    # An unknown data type is a KeyError in nibabel.
+    except (HeaderDataError, KeyError, ValueError, OverflowError) as error:
         raise DataError(findings=[unreadable(path, f"the NIfTI header is damaged: {error}")]) from error
     if not parsed.shape or min(parsed.shape) < 1:
         raise DataError(findings=[unreadable(path, f"the header declares {parsed.shape} voxels")])

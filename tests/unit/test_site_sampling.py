@@ -152,5 +152,5 @@ def test_labels_that_are_all_empty_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_even_number_of_slices_is_refused() -> None:
-    with pytest.raises(ValueError, match="odd"):
+    with pytest.raises(ConfigurationError, match="odd"):
         RandSliceStackd(slices=6)

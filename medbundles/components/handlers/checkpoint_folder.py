@@ -75,6 +75,8 @@ class CheckpointFolder:
 
     def to_resume(self, resume: bool | str | os.PathLike[str]) -> Path | None:
         """Return the checkpoint that the key ``resume`` means, or ``None`` to start from the beginning."""
+        # Plain `monai.bundle run` reads `--resume true` as text.
+        resume = {"true": True, "false": False}.get(str(resume).lower(), resume)
         if resume is False or resume is None:
             return None
         if resume is not True:

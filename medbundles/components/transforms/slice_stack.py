@@ -10,6 +10,8 @@ import numpy.typing as npt
 import torch
 from monai.transforms import Randomizable, Transform
 
+from medbundles.errors import ConfigurationError
+
 Array = npt.NDArray[Any]
 
 
@@ -50,7 +52,7 @@ class RandSliceStackd(Randomizable, Transform):
     ) -> None:
         super().__init__()
         if slices < 1 or slices % 2 == 0:
-            raise ValueError(f"slices must be odd and positive, got {slices}")
+            raise ConfigurationError(f"slices must be odd and positive, got {slices}")
         self.slices = slices
         self.crop_size = (int(crop_size[0]), int(crop_size[1]))
         self.divisible = divisible

@@ -25,11 +25,11 @@ test: check ## set up, check the code, run the default tests (two processes, one
 	$(MAKE) --no-print-directory --jobs 2 --output-sync test-units test-commands
 
 test-units:
-	$(BIN)/python -m pytest --durations 10 tests/unit --ignore $(ALONE)
+	$(BIN)/python -m pytest --durations 10 tests --ignore tests/bundles --ignore $(ALONE)
 	$(BIN)/python -m pytest $(ALONE)
 
 test-commands:
-	$(BIN)/python -m pytest --durations 10 tests --ignore tests/unit
+	$(BIN)/python -m pytest --durations 10 tests/bundles
 
 test-slow: $(READY) ## the tests that take longer: real images, trainings, interrupted runs
 	$(BIN)/python -m pytest -m slow

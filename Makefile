@@ -25,8 +25,9 @@ test: check ## set up, check the code, run the default tests (two processes, one
 	$(MAKE) --no-print-directory --jobs 2 --output-sync test-units test-commands
 
 test-units:
-	$(BIN)/python -m pytest --durations 10 tests --ignore tests/bundles --ignore $(ALONE)
+	$(BIN)/python -m pytest --durations 10 tests/unit --ignore $(ALONE)
 	$(BIN)/python -m pytest $(ALONE)
+	$(BIN)/python -m pytest --durations 10 tests --ignore tests/unit --ignore tests/bundles
 
 test-commands:
 	$(BIN)/python -m pytest --durations 10 tests/bundles

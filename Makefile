@@ -16,7 +16,7 @@ ALONE := tests/unit/test_backends.py
 .PHONY: help demo test test-units test-commands test-slow check bench
 
 help: ## list these commands
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
 demo: $(READY) ## set up, then the main job: samples, prepare, train, evaluate, infer, pictures (into demo/)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/demo.sh "$(DEMO)"
@@ -24,12 +24,12 @@ demo: $(READY) ## set up, then the main job: samples, prepare, train, evaluate, 
 test: check ## set up, check the code, run the default tests (two processes, one thread each)
 	$(MAKE) --no-print-directory --jobs 2 --output-sync test-units test-commands
 
-test-units:
+test-units: $(READY) ## of the default tests, all but those of the bundles
 	$(BIN)/python -m pytest --durations 10 tests/unit --ignore $(ALONE)
 	$(BIN)/python -m pytest $(ALONE)
 	$(BIN)/python -m pytest --durations 10 tests --ignore tests/unit --ignore tests/bundles
 
-test-commands:
+test-commands: $(READY) ## of the default tests, those of the bundles
 	$(BIN)/python -m pytest --durations 10 tests/bundles
 
 test-slow: $(READY) ## the tests that take longer: real images, trainings, interrupted runs

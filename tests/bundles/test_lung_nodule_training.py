@@ -108,8 +108,10 @@ def test_an_argument_that_a_component_does_not_have_is_refused(train: Run, tmp_p
     assert "wheight" in result.stderr
 
 
-def test_an_unknown_network_is_refused(train: Run, tmp_path: Path) -> None:
-    result = train(tmp_path / "run", "--network", "UNeet")
+def test_an_unknown_network_is_refused(python: Run, chest_data: Path, tmp_path: Path) -> None:
+    # Through our own command: under plain `monai.bundle run` only a refusal of the preflight keeps its code.
+    command = ("-m", "medbundles", "train", "lung_nodule_ct_segmentation", "--dataset_dir", chest_data)
+    result = python(*command, "--output_dir", tmp_path / "run", "--network", "UNeet")
     assert result.returncode == 2
     assert "did you mean UNet" in result.stderr
 

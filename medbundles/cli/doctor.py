@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
+from medbundles.registry import content_root
+
 GIBIBYTE = 1 << 30
 REQUIREMENT = re.compile(r"^(?P<name>[\w.-]+)[^;]*(?:;.*extra\s*==\s*['\"](?P<extra>\w+)['\"])?")
 
@@ -33,7 +35,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the repor
         _show(report)
     missing = [name for name, version in report["packages"].items() if version is None]
     if missing:
-        raise EnvironmentFailure(f"missing: {', '.join(missing)}; install them with `pip install medbundles`")
+        raise EnvironmentFailure(f"missing: {', '.join(missing)}; {advice()}")
 
 
 def examine() -> dict[str, Any]:
@@ -57,11 +59,39 @@ def examine() -> dict[str, Any]:
 
 def requirements() -> dict[str, list[str]]:
     """Return the names of the packages this one declares, by extra; the core is under the empty name."""
-    found: dict[str, list[str]] = {"": []}
+    return {extra: [name for name, _ in lines] for extra, lines in _declared().items()}
+
+
+def advice(extra: str = "") -> str:
+    """Return the command that installs what is missing.
+
+    This package is on no package index: from a checkout the checkout is installed again, with the extra; where there
+    is none, the packages it declares are named one by one, with the versions it takes.
+
+    Args:
+        extra: an optional extra; by default what is always needed.
+    """
+    folder = checkout()
+    if folder is not None:
+        place = "." if folder == Path.cwd() else folder.as_posix()
+        return f"pip install -e '{place}{f'[{extra}]' if extra else ''}'"
+    missing = [specifier for name, specifier in _declared()[extra] if installed_version(name) is None]
+    return "pip install " + " ".join(f"'{specifier}'" for specifier in missing)
+
+
+def checkout() -> Path | None:
+    """Return the folder of the sources this package runs from, or ``None`` where it was installed from a wheel."""
+    root = content_root()
+    return root if (root / "setup.cfg").is_file() else None
+
+
+def _declared() -> dict[str, list[tuple[str, str]]]:
+    """Return name and whole specifier of every declared package, by extra."""
+    found: dict[str, list[tuple[str, str]]] = {"": []}
     for line in importlib.metadata.requires("medbundles") or []:
         match = REQUIREMENT.match(line)
         if match:
-            found.setdefault(match["extra"] or "", []).append(match["name"])
+            found.setdefault(match["extra"] or "", []).append((match["name"], line.partition(";")[0].strip()))
     return found
 
 
@@ -111,5 +141,5 @@ def _show(report: dict[str, Any]) -> None:
     print("extras")
     for extra, packages in report["extras"].items():
         missing = [name for name, version in packages.items() if version is None]
-        state = f"missing: {', '.join(missing)}; pip install 'medbundles[{extra}]'" if missing else "present"
+        state = f"missing: {', '.join(missing)}; {advice(extra)}" if missing else "present"
         print(f"  {extra:24} {state}")

@@ -40,6 +40,21 @@ def test_doctor_names_every_declared_extra() -> None:
     assert set(doctor.requirements()) == {"", "dwi", "dicom", "openvino", "onnx", "mlflow", "ray", "dev"}
 
 
+def test_doctor_advises_to_install_the_checkout_with_the_extra(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository)
+    assert doctor.advice("openvino") == "pip install -e '.[openvino]'"
+    monkeypatch.chdir(tmp_path)
+    assert doctor.advice() == f"pip install -e '{repository.as_posix()}'"
+
+
+def test_doctor_names_the_packages_where_there_is_no_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "content_root", lambda: tmp_path)
+    monkeypatch.setattr(doctor, "installed_version", lambda name: None if name == "onnxscript" else "1")
+    assert doctor.advice("onnx") == "pip install 'onnxscript>=0.5'"
+
+
 def test_doctor_fails_when_a_core_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     installed = doctor.installed_version
     monkeypatch.setattr(doctor, "installed_version", lambda name: None if name == "nibabel" else installed(name))

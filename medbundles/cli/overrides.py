@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from medbundles.checks.config_ids import SEPARATOR, follow, is_literal, lookup
+from medbundles.checks.config_text import check_file
 from medbundles.cli.options import option_pairs
 from medbundles.errors import ConfigurationError, Finding
 
@@ -41,3 +44,40 @@ def parse_value(text: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError:
         return text
+
+
+def texts_to_lists(overrides: Mapping[str, Any], files: Sequence[Path]) -> dict[str, Any]:
+    """Take a single text for a list of one where the configuration has a list of texts: ``--allow NII004``.
+
+    Args:
+        overrides: id to value.
+        files: the configuration files, merged in order; what is wrong with them is said elsewhere.
+    """
+    config = _merged(files)
+    return {id_: [value] if _is_text(value) and _has_texts(config, id_) else value for id_, value in overrides.items()}
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and is_literal(value)
+
+
+def _has_texts(config: Mapping[str, Any], id_: str) -> bool:
+    try:
+        current = follow(config, lookup(config, id_.replace("#", SEPARATOR)))
+    except KeyError:
+        return False
+    return isinstance(current, list) and all(isinstance(item, str) for item in current)
+
+
+def _merged(files: Sequence[Path]) -> Mapping[str, Any]:
+    from monai.bundle.config_parser import ConfigParser
+
+    if any(check_file(file) for file in files):
+        return {}
+    parser = ConfigParser()
+    try:
+        parser.read_config([str(file) for file in files])
+    except (KeyError, ValueError):
+        return {}
+    content: Mapping[str, Any] = parser.get()
+    return content

@@ -64,19 +64,21 @@ def configuration_files(kind: str, folder: Path, overlays: Sequence[str], extra:
         ConfigurationError: there is no overlay of that name (CFG001).
     """
     own = [folder / "configs" / file for file in FILES[kind]]
-    places = (folder / "configs", content_root() / "configs")
-    known = {path.stem: path for place in reversed(places) for path in sorted(place.glob("*.yaml")) if path not in own}
+    # The files that make up the commands are whole configurations, or belong to one command: no overlays.
+    commands = {file for files in FILES.values() for file in files}
+    places = (content_root() / "configs", folder / "configs")
+    known = {path.stem: path for place in places for path in sorted(place.glob("*.yaml")) if path.name not in commands}
     chosen = [known[require("overlay", name, sorted(known))] for name in overlays]
     return [own[0], *chosen, *own[1:], *extra]
 
 
 def _run(kind: str, name: str, overlays: Sequence[str], extra: Sequence[Path], words: Sequence[str]) -> None:
-    from medbundles.cli.overrides import parse_overrides
+    from medbundles.cli.overrides import parse_overrides, texts_to_lists
 
     folder = bundle_folder(name)
     files = configuration_files(kind, folder, overlays, extra)
     # The files say bundles/NAME, which is right only in the repository's root.
-    overrides = {"bundle_root": _shortest(folder), **parse_overrides(words)}
+    overrides = {"bundle_root": _shortest(folder), **texts_to_lists(parse_overrides(words), files)}
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         from medbundles.components.workflows import StrictWorkflow

@@ -13,7 +13,8 @@ from medbundles.errors import ConfigurationError, Finding
 def bind_options(function: Callable[..., Any], words: Sequence[str], given: Sequence[str] = ()) -> dict[str, Any]:
     """Turn ``--key value`` words into keyword arguments of ``function``.
 
-    Values are read as YAML (``true``, ``3``, ``[a, b]``); ``--key=value`` and a bare ``--flag`` work too.
+    Values are read as YAML (``true``, ``3``, ``[a, b]``); ``--key=value`` and a bare ``--flag`` work too, and dashes
+    for the underscores of a name.
 
     Args:
         function: what will be called.
@@ -32,8 +33,8 @@ def bind_options(function: Callable[..., Any], words: Sequence[str], given: Sequ
             findings.append(Finding("CFG001", "error", f"unexpected argument {value!r}", "options are --key value"))
         elif name not in known:
             close = difflib.get_close_matches(name, known, n=1)
-            fix = f"did you mean --{_dashed(close[0])}?" if close else f"known: {', '.join(map(_dashed, known))}"
-            findings.append(Finding("CFG001", "error", f"unknown option --{_dashed(name)}", fix))
+            fix = f"did you mean --{close[0]}?" if close else f"known: {', '.join(known)}"
+            findings.append(Finding("CFG001", "error", f"unknown option --{name}", fix))
         else:
             options[name] = _parse(value, str(parameters[name].annotation))
     if findings:
@@ -70,7 +71,3 @@ def _parse(value: str, annotation: str) -> Any:
     # A single word where several may stand: --allow NII004.
     several = annotation.startswith(("Collection[", "Sequence[", "list[", "tuple["))
     return [parsed] if several and isinstance(parsed, str) else parsed
-
-
-def _dashed(name: str) -> str:
-    return name.replace("_", "-")

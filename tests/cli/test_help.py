@@ -87,6 +87,6 @@ def test_options_a_kind_does_not_have_are_refused_all_at_once(medbundles_command
         *("--mask-rul", "sphere", "--wheels", "4"),
     )
     assert answer.returncode == 2
-    assert "unknown option --mask-rul; did you mean --mask-rule?" in answer.stderr
+    assert "unknown option --mask_rul; did you mean --mask_rule?" in answer.stderr
     assert "unknown option --wheels" in answer.stderr
     assert not (tmp_path / "out").exists()

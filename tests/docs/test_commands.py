@@ -61,7 +61,7 @@ def allowed_options(words: list[str]) -> set[str]:
     if command in {"prepare", "samples"}:
         module = importlib.import_module(f"medbundles.{command}.{words[2]}")
         function = getattr(module, {"prepare": "prepare", "samples": "write_samples"}[command])
-        return options | {name.replace("_", "-") for name in inspect.signature(function).parameters}
+        return options | set(inspect.signature(function).parameters)
     return options
 
 

@@ -13,7 +13,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = REPOSITORY / "docs" / "getting_started.md"
 SMALLER = {
-    r"--cases 16": '--cases 6 --matrix 96 --extent-mm "[100, 110]"',
+    r"--cases 16": '--cases 6 --matrix 96 --extent_mm "[100, 110]"',
     r"--max_epochs 12": "--max_epochs 1 --samples_per_epoch 16",
     r"(torchrun .*)": r"\1 --max_epochs 1 --samples_per_epoch 16 --device cpu",
 }

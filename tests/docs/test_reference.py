@@ -7,8 +7,9 @@ import importlib
 import inspect
 import json
 import re
+import shlex
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nibabel
@@ -16,10 +17,12 @@ import numpy as np
 import pytest
 import yaml
 
+from medbundles.checks.verdict import ALLOWABLE_CODES
 from medbundles.errors import ExitCode
 from medbundles.io.datalist import read_datalist
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+Command = Callable[..., subprocess.CompletedProcess[str]]
 REFERENCE = REPOSITORY / "docs" / "reference"
 FAULT_CODE = re.compile(r"(?:NII|DCM|LUN|DWI|TRN|CFG|TRU)\d{3}")
 # It lists codes of checks that a later bundle brings.
@@ -38,16 +41,31 @@ def test_exit_codes_are_those_of_the_code() -> None:
     assert {name: int(code) for code, name in rows} == {code.name: code.value for code in ExitCode}
 
 
+def texts_of_the_code() -> Iterator[str]:
+    """Every text in the package that is no documentation of the code itself."""
+    for path in (REPOSITORY / "medbundles").rglob("*.py"):
+        if path != LISTS_ONLY:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+                    yield node.value
+
+
 def test_fault_codes_are_those_the_code_raises() -> None:
-    raised = {
-        node.value
-        for path in (REPOSITORY / "medbundles").rglob("*.py")
-        if path != LISTS_ONLY
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and FAULT_CODE.fullmatch(node.value)
-    }
-    listed = [cell for cell in first_cells(REFERENCE / "fault_codes.md") if FAULT_CODE.fullmatch(cell)]
+    raised = {code for text in texts_of_the_code() for code in FAULT_CODE.findall(text)}
+    page = (REFERENCE / "fault_codes.md").read_text(encoding="utf-8").partition("\n## Images")[2]
+    listed = re.findall(r"^\| ([A-Z]{3}\d{3}) \|", page, re.MULTILINE)
     assert sorted(listed) == sorted(raised)
+
+
+def test_the_codes_that_can_be_allowed_are_those_of_the_code() -> None:
+    page = (REFERENCE / "fault_codes.md").read_text(encoding="utf-8")
+    allowing, _, all_codes = page.partition("\n## Images")
+    listed = set(re.findall(r"^\| ([A-Z]{3}\d{3}) \|", allowing, re.MULTILINE))
+    marked = set(re.findall(r"^\| ([A-Z]{3}\d{3}) \|.*can be allowed", all_codes, re.MULTILINE))
+    raised = {code for text in texts_of_the_code() for code in FAULT_CODE.findall(text)}
+    assert listed == marked == ALLOWABLE_CODES & raised
 
 
 def test_keys_are_those_of_the_configurations() -> None:
@@ -82,23 +100,38 @@ def test_links_lead_to_files(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
-def test_the_list_by_hand_is_complete(
-    medbundles_command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
+def write_the_list_by_hand(folder: Path, label_moved_by: float = 0.0) -> None:
+    """Write the example of ``own_data.md`` with small scans; the labels can be moved along z, in mm."""
     page = (REPOSITORY / "docs" / "how_to" / "own_data.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    (tmp_path / "datalist.json").write_text(example)
+    (folder / "datalist.json").write_text(example)
     generator = np.random.default_rng(0)
-    for record in [record for part in read_datalist(tmp_path).values() for record in part]:
+    for record in [record for part in read_datalist(folder).values() for record in part]:
         scan = generator.normal(-850, 20, (32, 32, 12)).astype(np.int16)
         scan[8:24, 8:24] = 40
         label = np.zeros(scan.shape, np.uint8)
         label[12:16, 12:16, 4:8] = 1
         for key, array in (("image", scan), ("label", label)):
-            (tmp_path / record[key]).parent.mkdir(exist_ok=True)
-            image = nibabel.nifti1.Nifti1Image(array, np.diag([0.7, 0.7, 2.0, 1.0]))
+            (folder / record[key]).parent.mkdir(exist_ok=True)
+            affine = np.diag([0.7, 0.7, 2.0, 1.0])
+            affine[2, 3] = label_moved_by * (key == "label" and record["case"] == "anna")
+            image = nibabel.nifti1.Nifti1Image(array, affine)
             image.set_sform(image.affine, code=1)
-            image.to_filename(tmp_path / record[key])
+            image.to_filename(folder / record[key])
+
+
+def test_the_list_by_hand_is_complete(medbundles_command: Command, tmp_path: Path) -> None:
+    write_the_list_by_hand(tmp_path)
     answer = medbundles_command("check", "lung_nodule_ct_segmentation", tmp_path, "--json")
     assert answer.returncode == 0, answer.stderr
     assert json.loads(answer.stdout)["kind"].startswith("prepared folder, 3 training and 1 testing")
+
+
+def test_the_example_of_a_refusal_is_what_the_command_says(medbundles_command: Command, tmp_path: Path) -> None:
+    page = (REFERENCE / "exit_codes.md").read_text(encoding="utf-8")
+    command, message = re.findall(r"^```\w*\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "my_data").mkdir()
+    write_the_list_by_hand(tmp_path / "my_data", label_moved_by=4.0)
+    answer = medbundles_command(*shlex.split(command)[1:], cwd=tmp_path)
+    assert answer.returncode == ExitCode.DATA
+    assert answer.stderr == message

@@ -20,7 +20,7 @@ def refuse_options(expectations: Expectations) -> None:
         ConfigurationError: CFG002 for each.
     """
     findings = [
-        Finding("CFG002", "error", f"{name} is {value!r}, expected {expected}", f"correct --{name.replace('_', '-')}")
+        Finding("CFG002", "error", f"{name} is {value!r}, expected {expected}", f"correct --{name}")
         for name, (value, right, expected) in expectations.items()
         if not right
     ]

@@ -2,6 +2,7 @@
 
 import configparser
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,16 @@ def test_every_package_is_declared(declared: configparser.ConfigParser, reposito
 def test_data_folders_map_to_the_packages_content(declared: configparser.ConfigParser) -> None:
     mapping = declared["options"]["package_dir"]
     assert all(f"medbundles.content.{name} = {name}" in mapping for name in ("bundles", "configs", "models"))
+
+
+def test_every_package_that_is_always_installed_is_used(declared: configparser.ConfigParser, repository: Path) -> None:
+    # fire runs behind monai.bundle, tensorboard behind torch; pydicom is there for the reading of DICOM series.
+    behind = {"fire", "tensorboard", "pydicom"}
+    modules = {"pytorch-ignite": "ignite", "PyYAML": "yaml", "connected-components-3d": "cc3d", "pillow": "PIL"}
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (repository / "medbundles").rglob("*.py"))
+    names = {line.split(">")[0] for line in declared["options"]["install_requires"].split()} - behind
+    unused = [name for name in names if not re.search(rf"(import|from) {modules.get(name, name)}\b", source)]
+    assert unused == []
 
 
 def test_the_constraints_pin_every_declared_package(declared: configparser.ConfigParser, repository: Path) -> None:

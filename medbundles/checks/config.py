@@ -9,6 +9,7 @@ from medbundles.checks.config_components import check_components
 from medbundles.checks.config_ids import iterate_ids
 from medbundles.checks.config_keys import check_overrides, check_references, check_unused_values
 from medbundles.checks.config_text import check_file, check_numbers
+from medbundles.checks.config_values import check_values
 from medbundles.errors import Finding
 
 __all__ = ["check_config", "check_file", "check_model", "check_overrides", "differences"]
@@ -23,12 +24,14 @@ def check_config(config: Mapping[str, Any]) -> list[Finding]:
         config: raw content: files merged, overrides applied, macros resolved, without the metadata.
 
     Returns:
-        Findings CFG001 (unknown keys and references), CFG002 (components) and CFG003 (numbers that are text).
+        Findings CFG001 (unknown keys and references), CFG002 (components, values) and CFG003 (numbers that are text).
     """
+    refused = check_values(config)
     return [
         *check_unused_values(config),
         *check_references(config),
-        *check_components(config),
+        *refused.values(),
+        *check_components(config, settled=refused),
         *check_numbers(config),
     ]
 

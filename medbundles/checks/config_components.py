@@ -7,7 +7,7 @@ import difflib
 import inspect
 import pydoc
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -39,7 +39,7 @@ class Arguments:
     open: bool
 
 
-def check_components(config: Mapping[str, Any]) -> list[Finding]:
+def check_components(config: Mapping[str, Any], settled: Collection[str] = ()) -> list[Finding]:
     """Bind the arguments of every component to its signature.
 
     ``@`` references to literals are followed; what an expression will be is unknown and fits everything. Components
@@ -47,14 +47,16 @@ def check_components(config: Mapping[str, Any]) -> list[Finding]:
 
     Args:
         config: the raw configuration with macros resolved; nothing in it is evaluated, but modules are imported.
+        settled: keys whose value is refused already; arguments that refer to one are not judged again.
 
     Returns:
         One error for each component that cannot be found and for each unknown, missing or wrongly typed argument.
     """
     findings: list[Finding] = []
+    judged = {f"@{key}" for key in settled}
     for id_, value in iterate_ids(config):
         if is_component(value) and not _is_disabled(value) and is_literal(value[TARGET]):
-            findings.extend(_check_component(config, id_, value))
+            findings.extend(_check_component(config, id_, value, judged))
     return findings
 
 
@@ -64,7 +66,9 @@ def accepted_arguments(component: Mapping[str, Any]) -> Arguments | None:
     return None if found is None else _arguments_of(found)
 
 
-def _check_component(config: Mapping[str, Any], id_: str, component: Mapping[str, Any]) -> Iterator[Finding]:
+def _check_component(
+    config: Mapping[str, Any], id_: str, component: Mapping[str, Any], judged: Collection[str]
+) -> Iterator[Finding]:
     target = component[TARGET]
     found, problem = _locate(component)
     if found is None:
@@ -80,7 +84,7 @@ def _check_component(config: Mapping[str, Any], id_: str, component: Mapping[str
             if not accepted.open:
                 fix = _closest(name, list(accepted.parameters))
                 yield Finding("CFG002", "error", f"{id_}: {target} has no argument {name}", fix)
-        else:
+        elif not (isinstance(value, str) and value in judged):
             yield from _check_type(id_, parameter, value, follow(config, value))
     if component.get("_mode_", "default") != "callable":
         for name in sorted(accepted.required - given.keys()):

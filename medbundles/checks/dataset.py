@@ -12,6 +12,7 @@ from medbundles.checks.cases import check_images, examine, images_of, of_case
 from medbundles.checks.verdict import apply_allow, has_errors, severity
 from medbundles.checks.voxels import VoxelFacts, facts_of_all
 from medbundles.errors import Finding, MedbundlesError
+from medbundles.io.cases import check_names
 from medbundles.io.datalist import Part, Record, read_datalist, records
 from medbundles.io.headers import Geometry
 
@@ -91,7 +92,7 @@ def check_records(
     by_case = check_images(
         cases, channels=channels, modality=modality, geometry=geometry, purpose="train", patch_size=patch_size
     )
-    findings = [finding for of_one in by_case for finding in of_one]
+    findings = [finding for of_one in by_case for finding in of_one] + check_names(cases)
     if label_values is not None:
         findings += _check_labels(cases, label_values, geometry)
     return sorted(_summarized(apply_allow(findings, allow)), key=severity)

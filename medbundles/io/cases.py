@@ -47,7 +47,7 @@ def find_cases(dataset_dir: str | os.PathLike[str], channels: Sequence[str]) -> 
         findings: list[Finding] = []
     else:
         found, findings = _raw_cases(root, channels)
-    findings += _name_findings(found)
+    findings += check_names(found)
     if findings:
         raise DataError(findings=findings)
     return sorted(found, key=_case_of)
@@ -130,7 +130,12 @@ def _hidden(path: Path) -> bool:
     return path.name.startswith(".")  # among them the ._ files that macOS leaves on other systems' disks
 
 
-def _name_findings(found: Iterable[Record]) -> list[Finding]:
+def check_names(found: Iterable[Record]) -> list[Finding]:
+    """NII016: cases whose outputs would overwrite each other, and names that no file can have.
+
+    Args:
+        found: records with ``case`` and ``image``.
+    """
     findings = []
     taken: dict[str, list[Record]] = defaultdict(list)
     for record in found:
@@ -143,7 +148,7 @@ def _name_findings(found: Iterable[Record]) -> list[Finding]:
     for same in taken.values():
         if len(same) > 1:
             files = ", ".join(_first_file(record) for record in same)
-            message = f"{len(same)} inputs would write outputs of the same name: {files}"
+            message = f"{len(same)} cases share a name, their outputs and cached data would, too: {files}"
             fix = "rename all but one, or put them into folders of their own"
             findings.append(Finding("NII016", "error", message, fix, case=_case_of(same[0])))
     return findings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -22,6 +23,7 @@ class FolderLock:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.path = Path(folder) / LOCK_NAME
         self._lock = FileLock(self.path)
+        self._made: list[Path] = []
 
     def acquire(self) -> None:
         """Take the folder.
@@ -29,7 +31,9 @@ class FolderLock:
         Raises:
             OutputConflict: another process holds it (TRN005).
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        folder = self.path.parent
+        self._made = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:
@@ -41,3 +45,14 @@ class FolderLock:
         """Let the folder go; harmless when it is not held. The file itself stays: removing it could race."""
         if self._lock.is_locked:
             self._lock.release()
+
+    def abandon(self) -> None:
+        """Let the folder go after a refusal; folders that were made for it and hold nothing else are removed."""
+        if not self._lock.is_locked:
+            return
+        if self._made:
+            self.path.unlink(missing_ok=True)
+        self._lock.release()
+        with suppress(OSError):  # not empty: somebody else writes there
+            for folder in self._made:
+                folder.rmdir()

@@ -16,7 +16,29 @@ WEIGHTS_NAME = "model.pt"
 FORMAT = 1
 REQUIRED_KEYS = ("format", "bundle", "network", "labels", "preprocessing", "thresholds", "files")
 
+MAPPINGS = ("network", "labels", "preprocessing", "thresholds", "files")
+
 Model = dict[str, Any]
+
+
+class Section(dict[str, Any]):
+    """A mapping of ``model.json`` in which a missing key is refused by its name, wherever a configuration asks for it.
+
+    Args:
+        content: the mapping; the mappings inside become sections, too.
+        path: where it stands, for the message.
+    """
+
+    def __init__(self, content: dict[str, Any], path: str = "") -> None:
+        self.path = path
+        inner = {
+            key: Section(item, f"{path}{key}::") if isinstance(item, dict) else item for key, item in content.items()
+        }
+        super().__init__(inner)
+
+    def __missing__(self, key: str) -> Any:
+        """Refuse a key that is not there (TRN007)."""
+        raise _damaged(f"lacks {self.path}{key}", "take model.json and the weights from the same run, unedited")
 
 
 def locate_weights(
@@ -61,16 +83,14 @@ def read_model(weights: str | os.PathLike[str]) -> Model:
         raise DataError(findings=[Finding("TRN011", "error", message, "copy both files of the run", file=str(path))])
     fix = f"take {file.name} and {MODEL_JSON} from the same run"
     try:
-        model: Model = json.loads(path.read_text(encoding="utf-8"))
-        missing = [key for key in REQUIRED_KEYS if key not in model]
-        expected = model.get("files", {}).get(file.name)
-    except (ValueError, AttributeError) as error:
-        message = f"{MODEL_JSON} is damaged: {error}"
-        raise DataError(findings=[Finding("TRN007", "error", message, fix, file=MODEL_JSON)]) from error
-    if missing or model["format"] != FORMAT:
-        other = f"has format {model.get('format')}, this version reads {FORMAT}"
-        message = f"lacks {', '.join(missing)}" if missing else other
-        raise DataError(findings=[Finding("TRN007", "error", f"{MODEL_JSON} {message}", fix, file=MODEL_JSON)])
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _damaged(f"is damaged: {error}", fix) from error
+    problem = _problem(content)
+    if problem:
+        raise _damaged(problem, fix)
+    model = Section(content)
+    expected = model["files"].get(file.name)
     if expected is not None and file.is_file() and sha256_file(file) != expected:
         message = f"{file.name} is not the file that {MODEL_JSON} describes (SHA-256 differs)"
         raise DataError(findings=[Finding("TRN007", "error", message, fix, file=file.name)])
@@ -88,3 +108,19 @@ def write_model(folder: str | os.PathLike[str], model: Model, files: list[str]) 
     root = Path(folder)
     hashes = {name: sha256_file(root / name) for name in files if (root / name).is_file()}
     write_json(root / MODEL_JSON, {"format": FORMAT, **model, "files": hashes})
+
+
+def _problem(content: Any) -> str:
+    """Return what keeps a content from being a model's description, or nothing."""
+    if not isinstance(content, dict):
+        return "holds no description"
+    if missing := [key for key in REQUIRED_KEYS if key not in content]:
+        return f"lacks {', '.join(missing)}"
+    if content["format"] != FORMAT:
+        return f"has format {content['format']}, this version reads {FORMAT}"
+    wrong = [key for key in MAPPINGS if not isinstance(content[key], dict)]
+    return f"is damaged: {', '.join(wrong)} must hold keys and values" if wrong else ""
+
+
+def _damaged(what: str, fix: str) -> DataError:
+    return DataError(findings=[Finding("TRN007", "error", f"it {what}", fix, file=MODEL_JSON)])

@@ -126,6 +126,43 @@ def test_cfg003_a_duplicate_key_is_refused_with_its_line(train: Callable[..., tu
     assert (status, said) == (2, "error[CFG003] mine.yaml: line 3: the key 'seed' stands twice; keep one\n")
 
 
+def test_cfg003_a_duplicate_key_does_not_hide_other_mistakes(
+    train: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "mine.yaml").write_text("seed: 1\nseed: 2\n")
+    status, said = train("--config_file", tmp_path / "mine.yaml", "--max_epoch", 3, "--learning_rate", -1)
+    assert status == 2
+    for expected in ("error[CFG003]", "did you mean --max_epochs?", "learning_rate is -1, expected a number above 0"):
+        assert expected in said
+
+
+def test_cfg002_a_value_out_of_range_is_refused_and_leaves_nothing(
+    train: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    status, said = train("--max_epochs", 0)
+    assert (status, said) == (2, "error[CFG002] max_epochs is 0, expected a whole number from 1\n")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_python_spelling_is_advised_where_monai_reads_the_command_line(bundle: Path, tmp_path: Path) -> None:
+    ended = monai(
+        "run", "training", "--config_file", bundle / "configs/train.yaml", "--overwrite", "true", cwd=tmp_path
+    )
+    assert ended.returncode == 2
+    assert "on monai.bundle's command line write True" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_an_output_folder_that_cannot_be_made_ends_with_4(
+    train: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    status, said = train("--output_dir", tmp_path / "file" / "run")
+    assert status == 4
+    assert said.endswith("check the path, its permissions and the free space\n")
+    assert "Traceback" not in said
+
+
 def test_cfg004_weights_trained_as_something_else_are_refused(
     train: Callable[..., tuple[int, str]], tmp_path: Path
 ) -> None:

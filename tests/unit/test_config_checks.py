@@ -191,3 +191,12 @@ def test_a_model_that_differs_from_the_configuration_is_refused_with_each_differ
 
 def test_differences_tell_an_absent_value_from_none() -> None:
     assert differences({"a": None, "b": []}, {"b": []}) == [("a", "None", "absent")]
+
+
+def test_an_interrupt_while_a_component_is_imported_is_an_interrupt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow_to_import.py").write_text("raise KeyboardInterrupt\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        check_config({"part": {"_target_": "slow_to_import.Part"}})

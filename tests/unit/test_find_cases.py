@@ -103,7 +103,7 @@ def test_a_missing_or_ambiguous_contrast_is_refused_with_the_expected_order(
     ],
 )
 def test_inputs_whose_outputs_would_have_one_name_are_refused(layout: Layout, names: tuple[str, ...]) -> None:
-    with pytest.raises(DataError, match=r"NII016.*2 inputs would write outputs of the same name"):
+    with pytest.raises(DataError, match=r"NII016.*2 cases share a name"):
         find_cases(layout(*names), ["ct"])
 
 

@@ -74,6 +74,39 @@ def test_a_folder_that_holds_something_is_refused_and_stays_untouched(tmp_path: 
     session(tmp_path, overwrite=True).begin()
 
 
+def test_a_refused_run_leaves_no_folder_behind(tmp_path: Path) -> None:
+    run = RunSession(kind="train", bundle="tiny", output_dir=tmp_path / "new" / "run", device="cuda:77")
+    with pytest.raises(EnvironmentFailure, match="cuda:77"):
+        run.begin()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_run_leaves_a_folder_that_was_there(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with pytest.raises(EnvironmentFailure, match="cuda:77"):
+        RunSession(kind="train", bundle="tiny", output_dir=tmp_path / "run", device="cuda:77").begin()
+    assert (tmp_path / "run").is_dir()
+
+
+def test_a_run_that_failed_before_its_first_iteration_does_not_block_the_next(tmp_path: Path) -> None:
+    failed = session(tmp_path)
+    failed.begin()
+    failed.fail(ValueError("a wrong argument"))
+    again = session(tmp_path)
+    again.begin()
+    again.complete()
+    assert record(tmp_path)["status"] == "completed"
+
+
+def test_a_run_that_failed_later_is_kept(tmp_path: Path) -> None:
+    failed = session(tmp_path)
+    failed.begin()
+    failed.note(epochs=1, iterations=2)
+    failed.fail(ValueError("a wrong value"))
+    with pytest.raises(OutputConflict, match="has status failed"):
+        session(tmp_path).begin()
+
+
 def test_two_runs_cannot_write_to_one_folder(tmp_path: Path) -> None:
     first = session(tmp_path)
     first.begin()

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from medbundles.checks.config import check_config, check_file, check_model, differences
+from medbundles.checks.model import check_description
 from medbundles.checks.vendored import check_loaded_version
 from medbundles.checks.verdict import refuse
 from medbundles.components.workflows.resume import config_difference
+from medbundles.components.workflows.run_record import RECORD_NAME
 from medbundles.errors import (
     ConfigurationError,
     DataError,
@@ -91,7 +93,7 @@ def check_weights(weights: Iterable[Path], expected: Mapping[str, Any] | None) -
 
     Raises:
         DataError: a file is missing (TRN011).
-        ConfigurationError: ``model.json`` says something else (CFG004).
+        ConfigurationError: ``model.json`` says something else, or something impossible (CFG004).
     """
     files = list(weights)
     fix = "train first, or choose others with --weights"
@@ -101,7 +103,8 @@ def check_weights(weights: Iterable[Path], expected: Mapping[str, Any] | None) -
             findings=[Finding("TRN011", "error", f"no weights at {file}", fix, file=file.name) for file in missing]
         )
     if expected is not None and files:
-        findings = check_model(read_model(files[0]), expected)
+        model = read_model(files[0])
+        findings = [*check_model(model, expected), *check_description(model)]
         if findings:
             raise ConfigurationError(findings=findings)
 
@@ -118,7 +121,8 @@ def check_output(output_dir: Path, earlier: Mapping[str, Any] | None, overwrite:
     Raises:
         OutputConflict: the folder holds files and may be neither overwritten nor resumed (TRN005).
     """
-    held = [path.name for path in output_dir.iterdir() if path.name != LOCK_NAME]
+    ours = {LOCK_NAME, RECORD_NAME} if _did_nothing(earlier) else {LOCK_NAME}
+    held = [path.name for path in output_dir.iterdir() if path.name not in ours]
     if not held or overwrite or (resume and earlier is not None):
         return
     if earlier is None:
@@ -130,6 +134,11 @@ def check_output(output_dir: Path, earlier: Mapping[str, Any] | None, overwrite:
         message = f"{output_dir} holds a run that {status}"
         fix = "choose another --output_dir, or pass --resume true to go on with it or --overwrite true"
     raise OutputConflict(findings=[Finding("TRN005", "error", message, fix)])
+
+
+def _did_nothing(earlier: Mapping[str, Any] | None) -> bool:
+    """Return whether a run failed before its first iteration: a mistake in a key, mended and tried again."""
+    return earlier is not None and earlier.get("status") == "failed" and not earlier.get("iterations")
 
 
 def check_same_run(

@@ -164,7 +164,7 @@ class RunSession:
             if is_writer():
                 self._open(config, earlier)
         except MedbundlesError as error:
-            self._lock.release()
+            self._lock.abandon()
             refuse(error)
 
     def note(self, **facts: Any) -> None:

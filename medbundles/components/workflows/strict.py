@@ -10,6 +10,7 @@ from typing import Any
 
 from monai.bundle.config_parser import ConfigParser
 from monai.bundle.workflows import ConfigWorkflow
+from yaml import YAMLError
 
 from medbundles.checks.config import check_config, check_file, check_overrides
 from medbundles.components.workflows.active_config import raw_config
@@ -96,17 +97,17 @@ def validate(files: Sequence[Path], override: Mapping[str, Any], run_id: str = "
         All findings, in the order: files, overrides, the merged configuration.
     """
     findings = [finding for file in files for finding in check_file(file)]
-    if findings:
-        return findings
     parser = ConfigParser()
     try:
         parser.read_config([str(file) for file in files])
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, OSError, YAMLError) as error:
+        if findings:  # they say why
+            return findings
         message = f"the files cannot be merged: {' '.join(map(str, error.args))}"
         fix = "a key such as a::b must name something the earlier files have"
         return [Finding("CFG001", "error", message, fix, file=", ".join(file.name for file in files))]
     judged = check_overrides(raw_config(parser), override)
-    findings = list(judged.values())
+    findings += judged.values()
     refused = {id_ for id_, finding in judged.items() if finding.level == "error"}
     parser.update({id_: deepcopy(value) for id_, value in override.items() if id_ not in refused})
     try:

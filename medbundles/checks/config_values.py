@@ -1,0 +1,162 @@
+"""CFG002: values of top-level keys that no run could mean, and choices that name nothing.
+
+Bundles share the names of their keys (docs/reference/keys.md), so what a key may be stands here once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from medbundles.checks.config_ids import follow, is_literal
+from medbundles.checks.config_keys import suggestion
+from medbundles.checks.config_types import looks_like_number
+from medbundles.errors import Finding
+
+LARGEST_SEED = 2**32 - 1  # NumPy takes no larger one
+# Keys that choose an entry of a mapping of the same configuration.
+CHOICES = {"network": "networks", "loss": "losses"}
+SHAPES = ("crop_size", "patch_size")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a key may be, in words and as a test of a literal."""
+
+    expected: str
+    fits: Callable[[Any], bool]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_whole(value: Any, minimum: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= minimum
+
+
+def _whole(minimum: int) -> Rule:
+    return Rule(f"a whole number from {minimum}", lambda value: _is_whole(value, minimum))
+
+
+def _one_of(*names: str | None) -> Rule:
+    return Rule(" | ".join("null" if name is None else name for name in names), lambda value: value in names)
+
+
+def _or_null(rule: Rule) -> Rule:
+    return Rule(f"{rule.expected}, or null", lambda value: value is None or rule.fits(value))
+
+
+def _is_rising_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)) and value[0] < value[1]
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, list) and len(value) in (2, 3) and all(_is_whole(size, 1) for size in value)
+
+
+def _are_shares(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not value:
+        return False
+    return all(_is_number(share) and share >= 0 for share in value.values()) and sum(value.values()) > 0
+
+
+PROBABILITY = Rule("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1)
+SHAPE = Rule("a list of 2 or 3 whole numbers from 1, in voxels", _is_shape)
+RULES: dict[str, Rule] = {
+    "seed": Rule(f"a whole number from 0 to {LARGEST_SEED}", lambda seed: _is_whole(seed, 0) and seed <= LARGEST_SEED),
+    "fold": _whole(0),
+    "num_workers": _whole(0),
+    "multiprocessing_context": _one_of(None, "fork", "spawn", "forkserver"),
+    "backend": _one_of("auto", "openvino", "channels_last", "eager"),
+    "geometry": _one_of(None, "sform", "qform"),
+    "part": _one_of("testing", "validation", "training"),
+    "batch_size": _whole(1),
+    "full_slice_batch_size": _whole(1),
+    "samples_per_epoch": _whole(1),
+    "max_epochs": _whole(1),
+    "warmup_epochs": _whole(0),
+    "val_interval": _whole(1),
+    "patience": _whole(0),
+    "preview_cases": _whole(0),
+    "preview_slices": _whole(1),
+    "learning_rate": Rule("a number above 0", lambda value: _is_number(value) and value > 0),
+    "ema_decay": Rule("a number from 0 to below 1", lambda value: _is_number(value) and 0 <= value < 1),
+    "foreground_prior": Rule("a number between 0 and 1", lambda value: _is_number(value) and 0 < value < 1),
+    "false_positive_budget": Rule("a number above 0", lambda value: _is_number(value) and value > 0),
+    "candidate_threshold": PROBABILITY,
+    "mask_threshold": _or_null(PROBABILITY),
+    "peak_threshold": _or_null(PROBABILITY),
+    "window_hu": Rule("two rising numbers in HU", _is_rising_pair),
+    "slices": Rule("an odd whole number from 1", lambda value: _is_whole(value, 1) and value % 2 == 1),
+    "crop_size": SHAPE,
+    "patch_size": SHAPE,
+    "sampling": Rule("shares from 0, not all 0", _are_shares),
+}
+
+
+def check_values(config: Mapping[str, Any]) -> dict[str, Finding]:
+    """Refuse values that no run could mean.
+
+    Args:
+        config: the raw configuration with macros resolved; expressions are left alone.
+
+    Returns:
+        Key to error: a value out of its range, a choice without an entry, a size the network cannot take.
+    """
+    values = {key: follow(config, value) for key, value in config.items()}
+    plain = {key: value for key, value in values.items() if is_literal(value) and not looks_like_number(value)}
+    refused = {
+        key: _refused(f"{key} is {plain[key]!r}, expected {rule.expected}")
+        for key, rule in RULES.items()
+        if key in plain and not rule.fits(plain[key])
+    }
+    refused |= _check_choices(plain, values)
+    return refused if any(key in refused for key in SHAPES) else refused | _check_shapes(plain, values)
+
+
+def _check_choices(plain: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Finding]:
+    refused = {}
+    for key, plural in CHOICES.items():
+        name, known = plain.get(key), values.get(plural)
+        if key in plain and isinstance(known, Mapping) and name not in known:
+            fix = suggestion(str(name), list(known), "") or f"choose one of {', '.join(map(str, known))}"
+            refused[key] = _refused(f"{key} is {name!r}, which is not in {plural}", fix)
+    return refused
+
+
+def _check_shapes(plain: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Finding]:
+    network = _chosen_network(values)
+    dimensions = network.get("spatial_dims")
+    shapes = {key: plain[key] for key in SHAPES if key in plain}
+    if isinstance(dimensions, int) and any(len(shape) != dimensions for shape in shapes.values()):
+        expected = f"expected {dimensions} numbers for a network with {dimensions} spatial dimensions"
+        wrong = {key: shape for key, shape in shapes.items() if len(shape) != dimensions}
+        return {key: _refused(f"{key} is {shape!r}, {expected}") for key, shape in wrong.items()}
+    step = _total_stride(network)
+    patch = shapes.get("patch_size", [])
+    if not any(size % step for size in patch):
+        return {}
+    near = [max(step, round(size / step) * step) for size in patch]
+    message = f"patch_size is {patch!r}, expected multiples of {step} for this network's strides"
+    return {"patch_size": _refused(message, f"such as {near}")}
+
+
+def _chosen_network(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    networks, name = values.get("networks"), values.get("network")
+    chosen = networks.get(name) if isinstance(networks, Mapping) and isinstance(name, str) else None
+    return chosen if isinstance(chosen, Mapping) else {}
+
+
+def _total_stride(network: Mapping[str, Any]) -> int:
+    """Return what a size must be a multiple of; 1 where the strides are not plain whole numbers."""
+    strides = network.get("strides")
+    if not isinstance(strides, Sequence) or not all(_is_whole(stride, 1) for stride in strides):
+        return 1
+    return math.prod(strides)
+
+
+def _refused(message: str, fix: str = "") -> Finding:
+    return Finding("CFG002", "error", message, fix)

@@ -1,0 +1,39 @@
+"""CFG004: what ``model.json`` says must be possible and must agree with itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from medbundles.checks.config_values import RULES
+from medbundles.errors import Finding
+
+PARTS = ("preprocessing", "thresholds")
+
+
+def check_description(model: Mapping[str, Any], file: str = "model.json") -> list[Finding]:
+    """Check the values that inference takes from ``model.json``, before anything is computed with them.
+
+    Args:
+        model: its content; the values of ``preprocessing`` and ``thresholds`` are judged as the keys of the same name.
+        file: the name to report.
+
+    Returns:
+        One error for each value that cannot be meant.
+    """
+    fix = "take model.json and the weights from the same run, unedited"
+    wrong = [
+        f"{part}::{key} is {value!r}, expected {RULES[key].expected}"
+        for part in PARTS
+        for key, value in model[part].items()
+        if key in RULES and not RULES[key].fits(value)
+    ]
+    slices, channels = model["preprocessing"].get("slices"), _input_channels(model["network"])
+    if slices is not None and channels is not None and slices != channels:
+        wrong.append(f"preprocessing::slices is {slices!r}, but the network has {channels!r} input channels")
+    return [Finding("CFG004", "error", text, fix, file=file) for text in wrong]
+
+
+def _input_channels(network: Mapping[str, Any]) -> Any:
+    arguments = network.get("arguments")
+    return arguments.get("in_channels") if isinstance(arguments, Mapping) else None

@@ -1,0 +1,84 @@
+"""``model.json``: what is missing or impossible in it is refused by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medbundles.checks.model import check_description
+from medbundles.components.workflows.preflight import check_weights
+from medbundles.errors import ConfigurationError, DataError
+from medbundles.io.model_json import read_model
+
+MODEL: dict[str, Any] = {
+    "format": 1,
+    "bundle": "tiny",
+    "network": {"target": "monai.networks.nets.UNet", "arguments": {"in_channels": 7}},
+    "labels": {"0": "background"},
+    "preprocessing": {"window_hu": [-1000, 1000], "slices": 7},
+    "thresholds": {"mask_threshold": 0.5},
+    "files": {},
+}
+
+
+def weights(folder: Path, content: Any) -> Path:
+    (folder / "model.json").write_text(json.dumps(content))
+    (folder / "model.pt").write_bytes(b"")
+    return folder / "model.pt"
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    model = read_model(weights(tmp_path, MODEL))
+    assert model == MODEL
+    assert model["preprocessing"]["window_hu"][0] == -1000
+    assert json.loads(json.dumps(model)) == MODEL
+
+
+def test_a_key_that_is_missing_inside_is_refused_by_its_path(tmp_path: Path) -> None:
+    model = read_model(weights(tmp_path, MODEL))
+    with pytest.raises(DataError, match=r"TRN007.*lacks thresholds::peak_threshold"):
+        model["thresholds"]["peak_threshold"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ([], "holds no description"),
+        ({"format": 1}, "lacks bundle, network"),
+        (MODEL | {"format": 2}, "has format 2, this version reads 1"),
+        (MODEL | {"thresholds": None}, "thresholds must hold keys and values"),
+    ],
+)
+def test_a_damaged_description_is_refused(tmp_path: Path, content: Any, said: str) -> None:
+    with pytest.raises(DataError, match=f"TRN007.*{said}"):
+        read_model(weights(tmp_path, content))
+
+
+def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
+    file = weights(tmp_path, MODEL)
+    (tmp_path / "model.json").write_text('{"format": 1, "bun')
+    with pytest.raises(DataError, match=r"TRN007.*damaged"):
+        read_model(file)
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value", "said"),
+    [
+        ("preprocessing", "window_hu", "wide", "preprocessing::window_hu is 'wide', expected two rising numbers"),
+        ("thresholds", "mask_threshold", 7, "thresholds::mask_threshold is 7, expected a number from 0 to 1"),
+        ("preprocessing", "slices", 9, "preprocessing::slices is 9, but the network has 7 input channels"),
+    ],
+)
+def test_values_that_cannot_be_meant_are_refused(part: str, key: str, value: Any, said: str) -> None:
+    (finding,) = check_description(MODEL | {part: MODEL[part] | {key: value}})
+    assert finding.code == "CFG004"
+    assert finding.message.startswith(said)
+
+
+def test_a_run_is_refused_before_it_starts(tmp_path: Path) -> None:
+    file = weights(tmp_path, MODEL | {"preprocessing": {"slices": 4}})
+    with pytest.raises(ConfigurationError, match=r"CFG004.*slices is 4"):
+        check_weights([file], {"bundle": "tiny"})

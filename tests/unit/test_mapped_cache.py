@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,26 @@ def test_a_second_build_does_not_preprocess_again(record: dict[str, Any], tmp_pa
     load = Load()
     MappedCache(tmp_path / "cache", Load()).build([record])
     assert load.calls == 0
+
+
+def test_preprocessing_is_announced_in_two_lines_and_what_is_cached_is_not(
+    record: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = MappedCache(tmp_path / "cache", Load())
+    cache.build([record])
+    begun, done = capsys.readouterr().err.splitlines()
+    assert begun == f"preprocessing 1 of 1 scan(s) into {tmp_path / 'cache'} ..."
+    assert re.fullmatch(r"\.\.\. done in \d+ s", done)
+    cache.build([record])
+    assert capsys.readouterr() == ("", "")
+
+
+def test_only_the_first_process_of_a_group_announces(
+    record: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    MappedCache(tmp_path / "cache", Load()).build([record])
+    assert capsys.readouterr() == ("", "")
 
 
 def test_changing_a_mapped_array_does_not_reach_the_file(record: dict[str, Any], tmp_path: Path) -> None:

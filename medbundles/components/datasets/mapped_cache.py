@@ -11,10 +11,13 @@ import logging
 import multiprocessing
 import os
 import shutil
+import sys
+import time
 import uuid
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +25,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from monai.data import MetaTensor
-from rich.progress import track
+from rich.console import Console
+from rich.progress import Progress
+from torch.utils.data import get_worker_info
 
 from medbundles.components.datasets.transform_key import transform_key
+from medbundles.components.distributed import is_writer
 from medbundles.io.atomic import write_json
 from medbundles.io.hashing import sha256_data
 from medbundles.io.user_cache import user_cache
@@ -69,30 +75,37 @@ class MappedCache:
         files = [(str(path), os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in files_of(record)]  # noqa: PTH116
         return self.directory / sha256_data([self._key, files])[:32]
 
-    def build(self, records: Sequence[Item], workers: int = 0, title: str = "Preprocessing") -> list[Path]:
-        """Make or verify the entries of all records.
+    def build(self, records: Sequence[Item], workers: int = 0, title: str = "preprocessing") -> list[Path]:
+        """Make or verify the entries of all records; a line on the standard error stream says so where one is made.
 
         Args:
             records: records of a data list.
             workers: processes to use; 0 works in this one.
-            title: what the progress bar says.
+            title: what the line and, on a terminal, the progress bar say.
 
         Returns:
             The folder of each record's entry, in order.
         """
         entries = [self.entry(record) for record in records]
         missing = [record for record, entry in zip(records, entries, strict=True) if not self._is_good(entry)]
-        if not missing:
-            return entries
-        if workers > 1 and len(missing) > 1:
-            context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(min(workers, len(missing)), mp_context=context) as pool:
-                done = pool.map(self.write, missing)
-                list(track(done, title, total=len(missing), transient=True))
-        else:
-            for record in track(missing, title, transient=True):
-                self.write(record)
+        if missing:
+            with _announced(f"{title} {len(missing)} of {len(records)} scan(s) into {self.directory}"):
+                self._write_all(missing, workers, title)
         return entries
+
+    def _write_all(self, missing: Sequence[Item], workers: int, title: str) -> None:
+        shown = _speaks() and sys.stderr.isatty()
+        with Progress(console=Console(stderr=True), transient=True, disable=not shown) as progress:
+            task = progress.add_task(title, total=len(missing))
+            if workers > 1 and len(missing) > 1:
+                context = multiprocessing.get_context("spawn")
+                with ProcessPoolExecutor(min(workers, len(missing)), mp_context=context) as pool:
+                    for _ in pool.map(self.write, missing):
+                        progress.advance(task)
+            else:
+                for record in missing:
+                    self.write(record)
+                    progress.advance(task)
 
     def _is_good(self, entry: Path) -> bool:
         if not entry.exists():
@@ -122,6 +135,23 @@ class MappedCache:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return entry
+
+
+@contextmanager
+def _announced(what: str) -> Iterator[None]:
+    """Say what begins, and when it is done how long it took; among several processes one speaks."""
+    if not _speaks():
+        yield
+        return
+    started = time.perf_counter()
+    print(f"{what} ...", file=sys.stderr, flush=True)
+    yield
+    print(f"... done in {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+
+
+def _speaks() -> bool:
+    worker = get_worker_info()
+    return is_writer() and (worker is None or worker.id == 0)
 
 
 def files_of(record: Item) -> list[str]:

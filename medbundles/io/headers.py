@@ -161,7 +161,7 @@ def _spacing_findings(header: ImageHeader) -> list[Finding]:
     if usable and min(spacing_of(header.affine)) > 0 and np.linalg.matrix_rank(header.affine[:3, :3]) == 3:
         return []
     size = " x ".join(f"{zoom:g}" for zoom in stored)
-    if all(math.isfinite(zoom) and zoom > 0 for zoom in stored):
+    if all(math.isfinite(zoom) and zoom != 0 for zoom in stored):
         lost = "holds NaN or infinite numbers" if not np.isfinite(header.affine).all() else "has dependent axes"
         message = f"the affine {lost} (voxel size {size} mm), expected three independent axes"
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -259,6 +260,75 @@ def test_a_listed_file_that_is_absent_is_named_with_all_other_faults(prepared: P
     assert_found(result, "NII016", "first", "first.nii.gz", "does not exist")
     assert_found(result, "NII016", "second", "second.nii.gz", "does not exist")
     assert_found(result, "NII014", "second", "third.nii.gz", "the same subject")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"case": "second"}, "2 cases share a name"),
+        ({"case": "SECOND"}, "2 cases share a name"),
+        ({"case": "../../elsewhere"}, "cannot be the beginning of a file's name"),
+    ],
+)
+def test_case_names_that_would_write_over_each_other_or_elsewhere_refuse(
+    prepared: Path, check: Check, change: dict[str, str], said: str
+) -> None:
+    rewrite_list(prepared, lambda records: records["first"].update(change))
+
+    result = check(prepared)
+
+    assert result.returncode == 3
+    assert "error[NII016]" in result.stderr
+    assert said in result.stderr
+
+
+def test_records_without_a_usable_image_or_fold_are_all_named(prepared: Path, check: Check) -> None:
+    records = [{"image": 3}, "first.nii.gz", {"image": "images/first.nii.gz", "fold": "a"}, {"image": []}]
+    (prepared / "datalist.json").write_text(json.dumps({"training": records, "testing": {}}), encoding="utf-8")
+
+    result = check(prepared)
+
+    assert result.returncode == 3
+    assert result.stderr.count("error[TRN011]") == 5
+    for said in (
+        'record 1 of "training" has no "image"',
+        'record 2 of "training" has no "image"',
+        "record 3 of \"training\": fold 'a' is no number",
+        'record 4 of "training" has no "image"',
+        '"testing" is no list of records',
+    ):
+        assert said in result.stderr
+
+
+def test_voxels_of_a_type_nobody_knows_refuse(cases: Path, check: Check, scan: Scan) -> None:
+    write_volume(cases / "odd.nii.gz", scan, AFFINE)
+    edit_header(cases / "odd.nii.gz", lambda header: header.__setitem__("datatype", 77))
+
+    assert_found(check(cases), "NII001", "odd", "odd.nii.gz")
+
+
+def test_a_volume_of_nan_alone_is_not_called_a_wrong_unit_as_well(cases: Path, check: Check, scan: Scan) -> None:
+    write_volume(cases / "void.nii.gz", np.full(scan.shape, np.nan, dtype=np.float32), AFFINE)
+
+    result = check(cases)
+
+    assert_found(result, "NII002", "void", "void.nii.gz", "100 %")
+    assert "NII013" not in result.stderr
+
+
+def test_an_sform_with_nan_is_named_as_what_it_is(cases: Path, check: Check, scan: Scan) -> None:
+    write_volume(cases / "lost.nii.gz", scan, AFFINE)
+    edit_header(cases / "lost.nii.gz", lambda header: header["srow_x"].__setitem__(0, np.nan))
+
+    assert_found(check(cases), "NII003", "lost", "lost.nii.gz", "affine holds NaN", "voxel size 0.8 x 0.8 x 2 mm")
+
+
+def test_a_misspelt_geometry_is_a_usage_error(cases: Path, check: Check) -> None:
+    result = check(cases, "--geometry", "sfrom")
+
+    assert result.returncode == 2
+    assert "sform" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_code_that_cannot_be_allowed_is_a_usage_error(cases: Path, check: Check) -> None:

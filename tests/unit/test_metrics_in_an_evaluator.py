@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,14 @@ from monai.handlers.utils import from_engine
 from monai.transforms.compose import Compose
 from monai.transforms.post.dictionary import Activationsd
 
-from medbundles.components.handlers.metric_tables import MetricTables, merged_table
+from medbundles.components.handlers.metric_tables import (
+    FROC_NAME,
+    SUMMARY_NAME,
+    TABLE_NAME,
+    MetricTables,
+    headlines,
+    merged_table,
+)
 from medbundles.components.metrics import LesionDetection, PixelConfusion
 
 
@@ -93,12 +101,43 @@ def test_second_evaluation_replaces_the_files(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_only_the_writing_process_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_of_an_evaluation_tells_the_figures_and_the_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured = metrics()
+    evaluator(True, measured, [MetricTables(tmp_path, measured)]).run()
+    figures, files = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(
+        r"3 case\(s\): sensitivity 1\.00 \(1\.00 to 1\.00\) at 1 false positives a case; "
+        r"dice 0\.\d\d \(0\.\d\d to [01]\.\d\d\) \(95 % intervals by case\)",
+        figures,
+    )
+    assert files == "tables: " + ", ".join(str(tmp_path / name) for name in (TABLE_NAME, SUMMARY_NAME, FROC_NAME))
+
+
+def test_the_threshold_that_training_fixed_has_figures_of_its_own() -> None:
+    fixed = LesionDetection(peak_threshold=0.5)
+    fixed.update(([torch.ones(1, 4, 4, 4)], [torch.ones(1, 4, 4, 4)]))
+    assert list(headlines({"lesions": fixed.summary()}))[1] == (
+        "at the model's own threshold 1.00 at 0.00 false positives a case"
+    )
+
+
+def test_a_figure_without_any_lesion_is_undefined() -> None:
+    empty = LesionDetection()
+    empty.update(([torch.zeros(1, 4, 4, 4)], [torch.zeros(1, 4, 4, 4)]))
+    assert list(headlines({"lesions": empty.summary()})) == ["sensitivity undefined at 4 false positives a case"]
+
+
+def test_only_the_writing_process_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("RANK", "1")
     measured = metrics()
     measured["dice"].update(([torch.ones(1, 4, 4)], [torch.ones(1, 4, 4)]))
     MetricTables(tmp_path, {"dice": measured["dice"]})(evaluator(True, measured))
     assert not list(tmp_path.iterdir())
+    assert capsys.readouterr().err == ""
 
 
 def test_column_of_two_metrics_is_prefixed_and_a_missing_case_stays_empty() -> None:

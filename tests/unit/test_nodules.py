@@ -14,7 +14,7 @@ import torch
 from ignite.engine import Engine
 from monai.data.meta_tensor import MetaTensor
 
-from medbundles.components.handlers.nodule_tables import NoduleTables
+from medbundles.components.handlers.nodule_tables import TABLES, NoduleTables
 from medbundles.components.nodules import Nodule, find_nodules
 from medbundles.components.regions import region_mask
 from medbundles.components.transforms import LoadVolumed
@@ -172,6 +172,18 @@ def test_cases_without_nodules_are_in_the_summary(tmp_path: Path) -> None:
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["cases"] == [{"case": "a", "nodules": 0, "findings": 0}]
     assert summary["nodules"] == 0
+
+
+def test_the_end_of_a_run_tells_how_much_was_found_and_where(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = np.zeros_like(probabilities())
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "b_preview.png").touch()
+    run([item(tmp_path, "b", probabilities()), item(tmp_path, "a", empty)], NoduleTables(tmp_path / "out"))
+    figures, files = capsys.readouterr().err.splitlines()
+    assert figures == "2 nodule(s) in 1 of 2 scan(s)"
+    assert files == f"in {tmp_path / 'out'}: {', '.join(TABLES)}; pictures: CASE_preview.png"
 
 
 def test_world_coordinates_do_not_depend_on_the_files_orientation(tmp_path: Path) -> None:

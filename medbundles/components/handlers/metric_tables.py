@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ class MetricTables:
     """Write ``metrics.csv``, ``summary.json`` and, where lesions are measured, ``froc.png`` when an evaluator ends.
 
     The table has one row a case, sorted by name, with the columns of all metrics; a column that several metrics have
-    is prefixed with the metric's name. The summary has one entry a metric: means, ``n``, ``n_empty``, intervals.
+    is prefixed with the metric's name. The summary has one entry a metric: means, ``n``, ``n_empty``, intervals. The
+    main figures and the files are told on the standard error stream.
 
     Args:
         output_dir: where the files go; those of an earlier evaluation are replaced.
@@ -48,12 +50,44 @@ class MetricTables:
             return
         rows = merged_table({name: metric.table() for name, metric in self.metrics.items()})
         columns = list(dict.fromkeys(column for row in rows for column in row))
-        write_csv(self.output_dir / f"{self.prefix}{TABLE_NAME}", rows, columns or ["case"])
+        table, summary_file, picture = (
+            self.output_dir / f"{self.prefix}{name}" for name in (TABLE_NAME, SUMMARY_NAME, FROC_NAME)
+        )
+        write_csv(table, rows, columns or ["case"])
         summary = {name: metric.summary() for name, metric in self.metrics.items()}
-        write_json(self.output_dir / f"{self.prefix}{SUMMARY_NAME}", summary)
+        write_json(summary_file, summary)
         curves = {name: metric.froc() for name, metric in self.metrics.items() if isinstance(metric, LesionDetection)}
-        if any(len(curve.thresholds) for curve in curves.values()):
-            draw_froc(self.output_dir / f"{self.prefix}{FROC_NAME}", curves)
+        drawn = any(len(curve.thresholds) for curve in curves.values())
+        if drawn:
+            draw_froc(picture, curves)
+        print(f"{len(rows)} case(s): {'; '.join(headlines(summary))} (95 % intervals by case)", file=sys.stderr)
+        names = ", ".join(str(path) for path in (table, summary_file, *([picture] if drawn else [])))
+        print(f"tables: {names}", file=sys.stderr, flush=True)
+
+
+def headlines(summary: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the main figure of each metric with its interval, as ``dice 0.19 (0.01 to 0.37)``.
+
+    Args:
+        summary: name of the metric to its summary.
+    """
+    for content in summary.values():
+        if "dice" in content:
+            yield f"dice {_value('dice', content)}"
+        if "sensitivity" in content:
+            budget = content["false_positive_budget"]
+            yield f"sensitivity {_value('sensitivity', content)} at {budget:g} false positives a case"
+        if "at_fixed_threshold" in content:
+            fixed = content["at_fixed_threshold"]
+            rate = _value("false_positives_per_scan", fixed)
+            yield f"at the model's own threshold {_value('sensitivity', fixed)} at {rate} false positives a case"
+
+
+def _value(name: str, content: Mapping[str, Any]) -> str:
+    value, interval = content[name], content["intervals"][name]
+    if value is None:
+        return "undefined"
+    return f"{value:.2f}" + (f" ({interval[0]:.2f} to {interval[1]:.2f})" if interval else "")
 
 
 def merged_table(tables: Mapping[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class NoduleTables:
     Writes ``nodules.csv`` and ``nodules.json`` (``{"nodules": [...]}``) with the findings that reach
     ``peak_threshold``; ``luna16_results.csv`` in the challenge's format with all of them, because its score is drawn
     over all thresholds; and ``summary.json`` with counts, cases without nodules included. Nothing that identifies a
-    patient is written but the case's name.
+    patient is written but the case's name. How many were found, and where, is told on the standard error stream.
 
     Reads ``engine.state.output`` after postprocessing: items with ``pred`` (probabilities ``(1, H, W, D)``) and
     ``image`` (HU), both as :class:`medbundles.components.transforms.LoadVolumed` oriented them.
@@ -139,6 +140,14 @@ class NoduleTables:
             "min_volume_mm3": self.min_volume_mm3,
         }
         write_json(folder / "summary.json", summary, overwrite)
+        _tell(folder, nodules, len(found))
+
+
+def _tell(folder: Path, nodules: Sequence[Nodule], cases: int) -> None:
+    with_nodules = len({nodule.case for nodule in nodules})
+    print(f"{len(nodules)} nodule(s) in {with_nodules} of {cases} scan(s)", file=sys.stderr)
+    pictures = "; pictures: CASE_preview.png" if any(folder.glob("*_preview.png")) else ""
+    print(f"in {folder}: {', '.join(TABLES)}{pictures}", file=sys.stderr, flush=True)
 
 
 def _case(item: Mapping[str, Any], prediction: MetaTensor) -> str:

@@ -14,10 +14,11 @@ from medbundles.components.handlers import SegmentationPreview
 from medbundles.components.overlay import (
     FALSE_NEGATIVE,
     FALSE_POSITIVE,
-    PREDICTED,
+    LEGEND,
     TRUE_POSITIVE,
     draw_overlay,
     even_slices,
+    radiological_affine,
     sheet,
     telling_slices,
     to_gray,
@@ -64,9 +65,22 @@ def test_found_missed_and_false_have_their_colors() -> None:
     np.testing.assert_allclose(shares, expected, atol=0.005)
 
 
-def test_a_prediction_without_truth_is_neither_right_nor_wrong() -> None:
-    picture = draw_overlay(np.full((1, 1), -1000.0), np.ones((1, 1)))
-    np.testing.assert_allclose(picture[0, 0], 0.6 * np.array(PREDICTED), atol=1)
+@pytest.mark.parametrize("affine", [RAS, LPS, SAGITTAL], ids=["RAS", "LPS", "sagittal"])
+def test_a_pixel_of_the_picture_knows_its_place_in_the_world(affine: np.ndarray) -> None:
+    affine = affine.copy()
+    affine[:3, 3] = -5 * affine[:3, :3].sum(axis=1)
+    picture = to_radiological(marked(affine, (-4, 3, 2)), affine)
+    place = radiological_affine(affine, (11, 11, 11)) @ [*np.argwhere(picture)[0], 1]
+    np.testing.assert_allclose(place[:3], (-4, 3, 2), atol=1e-12)
+
+
+def test_a_legend_has_room_for_its_words() -> None:
+    picture = sheet([[to_gray(np.zeros((2, 2)), (0, 1))]], ["a"], tile=20)
+    assert picture.shape[1] > 300
+
+
+def test_the_legend_names_what_it_counts() -> None:
+    assert [name for name, _ in LEGEND] == ["true positive", "false negative", "false positive"]
 
 
 def test_the_window_maps_to_black_and_white_and_broken_voxels_to_something() -> None:
@@ -156,3 +170,32 @@ def test_tensorboard_gets_six_slices_of_every_case(tmp_path: Path) -> None:
     validate(SegmentationPreview(tmp_path), {"a": item(), "b": item()})
     events = EventAccumulator(str(tmp_path / "tensorboard/previews")).Reload()
     assert len(events.Tags()["images"]) == 12
+
+
+def white_at_the_left(path: Path) -> bool:
+    return bool((np.asarray(Image.open(path))[60:220, :30] > 200).all(axis=-1).any())
+
+
+@pytest.mark.parametrize("affine", [RAS, LPS], ids=["RAS", "LPS"])
+def test_the_patients_right_is_marked(tmp_path: Path, affine: np.ndarray) -> None:
+    validate(SegmentationPreview(tmp_path, slices=1, tensorboard=False), {"a": item(affine=affine)})
+    assert white_at_the_left(tmp_path / "previews/epoch_0001.png")
+
+
+def test_an_image_that_does_not_know_its_orientation_has_no_mark(tmp_path: Path) -> None:
+    unknown = {name: torch.as_tensor(np.asarray(tensor)) for name, tensor in item().items()}
+    validate(SegmentationPreview(tmp_path, slices=1, tensorboard=False), {"a": unknown})
+    assert not white_at_the_left(tmp_path / "previews/epoch_0001.png")
+
+
+def test_thick_voxels_keep_the_patients_proportions(tmp_path: Path) -> None:
+    thick = item(affine=np.diag([1.0, 0.25, 1.0, 1.0]))
+    thick["image"] = thick["image"] * 0
+    validate(SegmentationPreview(tmp_path, slices=1, tensorboard=False), {"a": thick})
+    gray = np.asarray(Image.open(tmp_path / "previews/epoch_0001.png"))[23:279, 132] > 100
+    assert gray.all(axis=-1).sum() == pytest.approx(64, abs=2)
+
+
+def test_an_evaluation_names_its_pictures_after_the_cases(tmp_path: Path) -> None:
+    validate(SegmentationPreview(tmp_path, tensorboard=False, per_case=True), {"a": item(), "scan 2": item()})
+    assert sorted(path.name for path in (tmp_path / "previews").iterdir()) == ["a.png", "scan 2.png"]

@@ -12,7 +12,7 @@ import torch
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms import CenterSpatialCropd
 
-from medbundles.components.transforms import LoadVolumed, SavePredictiond, SavePreviewd
+from medbundles.components.transforms import LoadVolumed, SavePredictiond
 from medbundles.errors import OutputConflict
 from medbundles.io.images import read_volume, write_volume
 
@@ -129,19 +129,3 @@ def test_a_prediction_on_another_grid_is_refused(tmp_path: Path) -> None:
     item = CenterSpatialCropd("pred", (3, 3, 3))(predicted(tmp_path / "a.nii.gz"))
     with pytest.raises(ValueError, match="not on the grid"):
         SavePredictiond("pred", tmp_path)(item)
-
-
-def test_a_preview_shows_the_prediction_in_blue(tmp_path: Path) -> None:
-    from PIL import Image
-
-    item = predicted(tmp_path / "a.nii.gz", (16, 16, 8))
-    SavePreviewd(tmp_path, window=(0, 100))(item)
-    picture = np.asarray(Image.open(tmp_path / "scan 1_preview.png")).astype(int)
-    assert (picture[..., 2] > picture[..., 0] + 40).sum() > 100
-
-
-def test_an_existing_preview_is_not_replaced(tmp_path: Path) -> None:
-    item = predicted(tmp_path / "a.nii.gz", (16, 16, 8))
-    SavePreviewd(tmp_path)(item)
-    with pytest.raises(OutputConflict, match="preview"):
-        SavePreviewd(tmp_path)(item)

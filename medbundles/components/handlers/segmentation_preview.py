@@ -1,4 +1,4 @@
-"""Pictures of fixed validation cases at every validation."""
+"""Pictures of fixed cases at every validation, or of the cases of an evaluation."""
 
 from __future__ import annotations
 
@@ -18,19 +18,28 @@ from medbundles.components.overlay import (
     Picture,
     draw_overlay,
     even_slices,
+    mark_right,
+    radiological_affine,
     sheet,
     telling_slices,
     to_radiological,
     write_png,
 )
+from medbundles.components.slice_frame import SliceFrame
+from medbundles.io.grids import Affine, spacing_of
+
+# Edge of a picture on the sheet, pixels.
+TILE = 256
 
 
 class SegmentationPreview:
-    """Draw predictions of the same validation cases at each validation: found green, missed orange, false red.
+    """Draw predictions on their images: true positives green, false negatives orange, false positives red.
 
-    ``previews/epoch_0005.png`` has one row a case, half its slices through the label, the others evenly spaced.
-    TensorBoard gets six evenly spaced slices a case, as in chapter 13 of Deep Learning with PyTorch. The display is
-    radiological: the patient's right on the picture's left, anterior up.
+    During a training ``previews/epoch_0005.png`` has one row a case, always the same cases, so that the epochs can be
+    compared; an evaluation has no epochs and writes ``previews/CASE.png``. Half of a case's slices go through the
+    label, the others are evenly spaced. TensorBoard gets six evenly spaced slices a case, as in chapter 13 of Deep
+    Learning with PyTorch. The display is radiological: the patient's right on the picture's left, marked R where the
+    image knows its orientation, anterior up.
 
     Args:
         output_dir: where ``previews`` and ``tensorboard`` are.
@@ -40,6 +49,7 @@ class SegmentationPreview:
         threshold: predictions above it count; ``pred`` must be probabilities or masks (after postprocessing).
         channel: channel of the image that is shown.
         tensorboard: whether to write TensorBoard images, too.
+        per_case: write a picture for each case, named after it, instead of one for each epoch.
     """
 
     def __init__(
@@ -51,6 +61,7 @@ class SegmentationPreview:
         threshold: float = 0.5,
         channel: int = 0,
         tensorboard: bool = True,
+        per_case: bool = False,
     ) -> None:
         self.output_dir = Path(output_dir)
         self.limit = cases if isinstance(cases, int) else len(cases)
@@ -61,6 +72,7 @@ class SegmentationPreview:
         self.threshold = threshold
         self.channel = channel
         self.tensorboard = tensorboard
+        self.per_case = per_case
         self._rows: dict[str, list[Picture]] = {}
         self._images: dict[str, list[Picture]] = {}
 
@@ -84,15 +96,18 @@ class SegmentationPreview:
                 self._draw_case(case, output)
 
     def _draw_case(self, case: str, output: dict[str, Any]) -> None:
-        affine = _affine(output["image"])
-        image = to_radiological(_volume(output["image"], self.channel), affine)
+        known, affine = _affine(output["image"])
+        volume = _volume(output["image"], self.channel)
+        image = to_radiological(volume, affine)
+        frame = SliceFrame.whole(image.shape, spacing_of(radiological_affine(affine, volume.shape)), TILE)
         label = to_radiological(_volume(output["label"]), affine)
         prediction = to_radiological(_volume(output["pred"]) > self.threshold, affine)
 
         def pictures(numbers: Sequence[int]) -> list[Picture]:
             return [draw_overlay(image[..., k], prediction[..., k], label[..., k], self.window) for k in numbers]
 
-        self._rows[case] = pictures(telling_slices(label, self.slices))
+        tiles = [frame.scaled(picture) for picture in pictures(telling_slices(label, self.slices))]
+        self._rows[case] = [mark_right(tile) for tile in tiles] if known else tiles
         if self.tensorboard:
             self._images[case] = pictures(even_slices(image.shape[2], self.slices))
 
@@ -102,8 +117,10 @@ class SegmentationPreview:
         if not shown:
             return
         epoch = int(engine.state.epoch)
-        picture = sheet([self._rows[case] for case in shown], shown)
-        write_png(self.output_dir / "previews" / f"epoch_{epoch:04d}.png", picture)
+        sheets = {case: [case] for case in shown} if self.per_case else {f"epoch_{epoch:04d}": shown}
+        for name, cases in sheets.items():
+            picture = sheet([self._rows[case] for case in cases], cases, TILE)
+            write_png(self.output_dir / "previews" / f"{name}.png", picture)
         if self.tensorboard:
             self._write_tensorboard(shown, epoch)
         self._clear(engine)
@@ -130,7 +147,7 @@ def _volume(tensor: Any, channel: int = 0) -> npt.NDArray[Any]:
     return array if array.ndim == 3 else array[..., None]
 
 
-def _affine(tensor: Any) -> npt.NDArray[np.float64]:
-    """Return an image's affine; a plain tensor is taken to be in RAS order."""
-    affine = tensor.affine if isinstance(tensor, MetaTensor) else np.eye(4)
-    return np.asarray(affine, dtype=np.float64)
+def _affine(tensor: Any) -> tuple[bool, Affine]:
+    """Return whether an image knows its orientation, and its affine; a plain tensor is taken to be in RAS order."""
+    known = isinstance(tensor, MetaTensor)
+    return known, np.asarray(tensor.affine if known else np.eye(4), dtype=np.float64)

@@ -7,43 +7,41 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import Transform
 
-from medbundles.components.overlay import (
-    COMPARED_LEGEND,
-    PREDICTED_LEGEND,
-    draw_overlay,
-    sheet,
-    telling_slices,
-    to_radiological,
-    write_png,
-)
+from medbundles.components.finding_sheet import LUNG_WINDOW, ShownScan, draw_findings
+from medbundles.components.nodules import find_nodules
+from medbundles.components.overlay import write_png
 from medbundles.components.regions import region_mask
-from medbundles.components.transforms.save_prediction import as_array
-from medbundles.errors import OutputConflict
+from medbundles.components.transforms.save_prediction import as_array, stored_grid
+from medbundles.errors import ConfigurationError, OutputConflict
 from medbundles.io.grids import case_name
 
 
 class SavePreviewd(Transform):
-    """Write ``CASE_preview.png``: axial slices with the prediction on them; the item is passed on unchanged.
+    """Write ``CASE_preview.png``: the strongest findings, each ringed on its axial slice; the item is passed on as is.
 
-    Half of the slices show the prediction, the others are evenly spaced. The display is radiological: the patient's
-    right on the picture's left, anterior up. With a label: found green, missed orange, false red.
+    Numbers, probabilities and diameters are those of :class:`medbundles.components.handlers.NoduleTables`: finding 1
+    is the case's first row there. The display is radiological: the patient's right on the picture's left, anterior up.
+    Without findings three slices are shown. The words of the picture are also in its PNG text ``Description``.
 
     Args:
         output_dir: folder of the pictures.
-        threshold: a voxel is foreground above this probability.
-        peak_threshold: connected regions whose highest probability stays below this are not shown; ``None``: all are.
-        candidate_threshold: above this voxels form regions; ``None``: above ``threshold``
+        threshold: a voxel belongs to a finding above this probability.
+        peak_threshold: a finding is shown when its highest probability reaches this; ``None``: all are.
+        candidate_threshold: above this voxels form findings; ``None``: above ``threshold``
             (:func:`medbundles.components.regions.label_regions`).
-        slices: pictures in the row.
-        window: intensities shown as black and white (HU for CT).
+        min_volume_mm3: smaller findings are left out; the numbers are those of the tables when theirs is the same.
+        limit: findings that are shown.
+        window: intensities shown as black and white (HU).
         overwrite: whether existing files may be replaced.
-        pred_key: item with probabilities ``(1, H, W, D)``.
+        pred_key: item with probabilities ``(1, H, W, D)``, on the grid that
+            :class:`medbundles.components.transforms.LoadVolumed` gave the image.
         image_key: item with intensities ``(1, H, W, D)``.
-        label_key: item with the truth; may be absent.
+
+    Raises:
+        ConfigurationError: a limit below 1, or a window whose ends are not in order.
     """
 
     def __init__(
@@ -52,48 +50,53 @@ class SavePreviewd(Transform):
         threshold: float = 0.5,
         peak_threshold: float | None = None,
         candidate_threshold: float | None = None,
-        slices: int = 6,
-        window: Sequence[float] = (-1000.0, 400.0),
+        min_volume_mm3: float = 0.0,
+        limit: int = 8,
+        window: Sequence[float] = LUNG_WINDOW,
         overwrite: bool = False,
         pred_key: str = "pred",
         image_key: str = "image",
-        label_key: str = "label",
     ) -> None:
         super().__init__()
+        if limit < 1 or window[0] >= window[1]:
+            raise ConfigurationError(f"limit must be at least 1 and window rise, found {limit} and {list(window)}")
         self.output_dir = Path(output_dir)
         self.threshold = threshold
         self.peak_threshold = peak_threshold
         self.candidate_threshold = candidate_threshold
-        self.slices = slices
+        self.min_volume_mm3 = min_volume_mm3
+        self.limit = limit
         self.window = (float(window[0]), float(window[1]))
         self.overwrite = overwrite
         self.pred_key = pred_key
         self.image_key = image_key
-        self.label_key = label_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Write the picture of one item and return the item.
 
         Raises:
             OutputConflict: the file exists and ``overwrite`` is false.
+            ValueError: the prediction is not on the grid of its file.
         """
-        image: MetaTensor = data[self.image_key]
-        affine = np.asarray(image.affine, dtype=np.float64)
-        case = str(data["case"]) if "case" in data else case_name(str(image.meta["filename_or_obj"]))
+        prediction: MetaTensor = data[self.pred_key]
+        case = str(data["case"]) if "case" in data else case_name(str(prediction.meta["filename_or_obj"]))
         path = self.output_dir / f"{case}_preview.png"
         if path.exists() and not self.overwrite:
             raise OutputConflict(f"{path} exists; choose another folder or pass --overwrite true")
-        shown = to_radiological(as_array(image)[0], affine)
-        probabilities = as_array(data[self.pred_key])[0]
+        affine, orientation = stored_grid(prediction)
+        # On the file's grid, as the tables are made: findings of the same rank then stand in the same order.
+        probabilities = orientation.to_stored(as_array(prediction)[0])
+        found = find_nodules(
+            probabilities,
+            affine,
+            case,
+            self.threshold,
+            min_volume_mm3=self.min_volume_mm3,
+            candidate_threshold=self.candidate_threshold,
+        )
+        findings = [finding for finding in found if finding.peak_probability >= (self.peak_threshold or 0.0)]
         mask = region_mask(probabilities, self.threshold, self.peak_threshold, self.candidate_threshold)
-        mask = to_radiological(mask, affine)
-        label = data.get(self.label_key)
-        truth = None if label is None else to_radiological(as_array(label)[0] > 0, affine)
-        levels = telling_slices(mask if truth is None else mask | truth, self.slices)
-        row = [
-            draw_overlay(shown[..., k], mask[..., k], None if truth is None else truth[..., k], self.window)
-            for k in levels
-        ]
-        legend = PREDICTED_LEGEND if truth is None else COMPARED_LEGEND
-        write_png(path, sheet([row], [case], legend=legend))
+        image = orientation.to_stored(as_array(data[self.image_key])[0])
+        scan = ShownScan.of(image, mask, affine, self.window)
+        write_png(path, *draw_findings(scan, findings, case, self.limit))
         return dict(data)

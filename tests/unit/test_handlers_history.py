@@ -3,16 +3,18 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from PIL import Image
 from tiny_training import TinyTraining
 
-from medbundles.components.handlers import History, ProgressLine
-from medbundles.components.handlers.curves import curves_of, draw_curves
+from medbundles.components.handlers import History, ProgressLine, StopOnSignal
+from medbundles.components.handlers.curves import draw_curves, draw_panels, panels_of
 from medbundles.components.handlers.history import read_history
 
 
@@ -72,7 +74,99 @@ def test_scalars_lie_in_tensorboard_files_beside_it(tmp_path: Path) -> None:
 
 def test_curves_leave_out_what_is_no_number() -> None:
     rows = [{"epoch": 1, "losses": {"loss": None}}, {"epoch": 2, "losses": {"loss": 1.5}, "metrics": {"dice": 1}}]
-    assert curves_of(rows) == {"loss": [(2, 1.5)], "dice": [(2, 1.0)]}
+    assert [panel.lines for panel in panels_of(rows)] == [{"training": [(2, 1.5)]}, {"validation": [(2, 1.0)]}]
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "unit"),
+    [
+        ("sensitivity", "sensitivity", "sensitivity, 0 to 1"),
+        ("pixels", "Dice (pixels)", "Dice, 0 to 1"),
+        ("pixels_recall", "recall (pixels)", "recall, 0 to 1"),
+        ("pixels_false_positive_percent", "false positive (pixels)", "percent of label"),
+        ("lesions_false_positives_per_scan", "false positives per scan (lesions)", "false positives per scan"),
+        ("mean_distance", "mean distance", "mean distance"),
+    ],
+)
+def test_metrics_are_named_in_words_with_their_unit(name: str, title: str, unit: str) -> None:
+    (panel,) = panels_of([{"epoch": 1, "metrics": {name: 0.5}}], {"pixels": "dice", "lesions": None})
+    assert (panel.title, panel.unit) == (title, unit)
+
+
+def test_the_only_learning_rate_is_called_so() -> None:
+    (panel,) = panels_of([{"epoch": 1, "learning_rates": {"network": 0.5}}])
+    assert panel.title == "learning rate"
+
+
+def test_several_learning_rates_tell_whose_they_are() -> None:
+    panels = panels_of([{"epoch": 1, "learning_rates": {"generator": 0.5, "discriminator": 0.25}}])
+    assert [panel.title for panel in panels] == ["learning rate (generator)", "learning rate (discriminator)"]
+
+
+def test_a_loss_in_training_and_in_validation_are_two_lines_of_one_panel() -> None:
+    (panel,) = panels_of([{"epoch": 1, "losses": {"loss": 2.0}, "metrics": {"loss": 3.0}}])
+    assert panel.lines == {"training": [(1, 2.0)], "validation": [(1, 3.0)]}
+
+
+def test_a_learning_rate_and_a_metric_of_the_same_name_are_two_panels() -> None:
+    assert len(panels_of([{"epoch": 1, "learning_rates": {"network": 0.5}, "metrics": {"network": 1.0}}])) == 2
+
+
+def test_the_legend_tells_training_from_validation_and_names_the_chosen_epoch() -> None:
+    rows = [{"epoch": 3, "losses": {"loss": 2.0}, "metrics": {"dice": 0.5}}]
+    (legend,) = draw_panels(panels_of(rows), 3, best_epoch=3).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["training", "validation", "chosen model: epoch 3"]
+
+
+def test_no_chosen_epoch_is_not_marked() -> None:
+    (legend,) = draw_panels(panels_of([{"epoch": 1, "losses": {"loss": 2.0}}]), 1).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["training"]
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 14])
+def test_ticks_are_whole_epochs(epochs: int) -> None:
+    rows = [{"epoch": epoch, "losses": {"loss": 2.0}} for epoch in range(1, epochs + 1)]
+    (axes,) = draw_panels(panels_of(rows), epochs).axes
+    low, high = axes.get_xlim()
+    ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    assert ticks
+    assert all(tick == int(tick) >= 1 for tick in ticks)
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[int], int | None]]:
+    """Epochs and chosen epoch of each picture of curves."""
+    pictures: list[tuple[list[int], int | None]] = []
+
+    def draw(rows: Any, path: Any, best_epoch: int | None, scores: Any) -> None:
+        pictures.append(([row["epoch"] for row in rows], best_epoch))
+
+    monkeypatch.setattr("medbundles.components.handlers.history.draw_curves", draw)
+    return pictures
+
+
+def test_curves_are_redrawn_when_a_signal_ends_the_training(tmp_path: Path, drawn: list[Any]) -> None:
+    class Interrupt:
+        """Ctrl-C in the third epoch."""
+
+        def attach(self, engine: Engine) -> None:
+            engine.add_event_handler(Events.ITERATION_STARTED(once=9), lambda: os.kill(os.getpid(), signal.SIGINT))
+
+    handlers = [StopOnSignal(), Interrupt()]
+    TinyTraining(tmp_path, epochs=8, interval=8, scores=[1.0], history={}, extra_handlers=handlers).run()
+    assert drawn == [([1], 1), ([1, 2], 1)]
+
+
+def test_curves_that_show_the_last_epoch_are_not_drawn_twice(tmp_path: Path, drawn: list[Any]) -> None:
+    TinyTraining(tmp_path, epochs=2, interval=1, scores=[1.0, 0.5], history={}).run()
+    assert drawn == [([1], 1), ([1, 2], 2)]
+
+
+def test_a_history_without_an_evaluator_is_drawn_at_the_end(tmp_path: Path, drawn: list[Any]) -> None:
+    engine = Engine(lambda engine, batch: {"loss": 1.0})
+    History(tmp_path, tensorboard=False).attach(engine)
+    engine.run([0], max_epochs=2)
+    assert drawn == [([1, 2], None)]
 
 
 def test_curves_are_drawn_at_a_validation(tmp_path: Path) -> None:

@@ -23,7 +23,9 @@ Row = dict[str, Any]
 
 
 class History:
-    """Keep ``history.jsonl``, one line an epoch; redraw ``curves.png`` at each validation; write TensorBoard scalars.
+    """Keep ``history.jsonl``, one line an epoch; write TensorBoard scalars; redraw ``curves.png``.
+
+    The curves are redrawn at each validation and when the training ends, however early.
 
     A line is ``{"epoch", "losses": {name: mean}, "learning_rates": {name: value}, "seconds"}`` and, where the epoch
     was validated, ``"metrics": {name: value}`` and ``"validation_seconds"``. Values that are no numbers are ``null``.
@@ -63,6 +65,7 @@ class History:
         self._learning_rates: dict[str, float] = {}
         self._started = self._validation_started = 0.0
         self._writer: Any = None
+        self._drawn_epoch = 0
 
     def attach(self, engine: Engine) -> None:
         """Record this trainer's epochs."""
@@ -117,8 +120,14 @@ class History:
         row["metrics"] = {name: _number(value) for name, value in (evaluator.state.metrics | self._figures()).items()}
         row["validation_seconds"] = round(time.perf_counter() - self._validation_started, 3)
         self._write(row["epoch"], row["metrics"], "validation")
-        best_epoch = getattr(evaluator.state, "best_metric_epoch", -1)
-        draw_curves(self._load(trainer), self.output_dir / "curves.png", best_epoch if best_epoch > 0 else None)
+        self._draw(trainer)
+
+    def _draw(self, trainer: Engine) -> None:
+        rows = self._load(trainer)
+        best_epoch = getattr(getattr(self.evaluator, "state", None), "best_metric_epoch", -1)
+        scores = {name: getattr(metric, "score_name", None) for name, metric in self.metrics.items()}
+        draw_curves(rows, self.output_dir / "curves.png", best_epoch if best_epoch > 0 else None, scores)
+        self._drawn_epoch = rows[-1]["epoch"] if rows else 0
 
     def _figures(self) -> dict[str, Any]:
         summaries = {name: metric.summary() for name, metric in self.metrics.items()}
@@ -156,7 +165,10 @@ class History:
                 self._writer.add_scalar(f"{group}/{name}", value, epoch)
         self._writer.flush()
 
-    def _finish(self, _: Engine) -> None:
+    def _finish(self, trainer: Engine) -> None:
+        # A stopped training ends between two validations.
+        if self._rows and self._rows[-1]["epoch"] != self._drawn_epoch:
+            self._draw(trainer)
         if self._writer is not None:
             self._writer.close()
             self._writer = None

@@ -25,7 +25,7 @@ PAGES = [
 BUNDLE = "lung_nodule_ct_segmentation"
 SHELL_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # What belongs to others and is no promise of ours.
-FOREIGN = ("python3 -m venv", "pip install", "source ", "tensorboard ", "mlflow ui", "docker ")
+FOREIGN = ("python3 -m venv", "pip install", "source ", "perl -pi ", "tensorboard ", "mlflow ui", "docker ")
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group, as there are several
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from pathlib import Path
 from typing import Annotated
 
@@ -28,9 +29,13 @@ def samples(
     Further options depend on the bundle: see docs/reference/keys.md.
     """
     from medbundles.cli.options import bind_options
+    from medbundles.errors import ConfigurationError, Finding
     from medbundles.registry import bundle_names, require
 
     require("bundle", name, bundle_names())
+    if importlib.util.find_spec(f"medbundles.samples.{name}") is None:
+        fix = f"write medbundles/samples/{name}.py (docs/how_to/add_a_bundle.md), or take the samples of another bundle"
+        raise ConfigurationError(findings=[Finding("CFG001", "error", f"{name} has no samples of its own", fix)])
     writer = importlib.import_module(f"medbundles.samples.{name}")
     options = bind_options(writer.write_samples, context.args, given=("output", "cases", "seed", "workers"))
     writer.write_samples(output, cases=cases or writer.DEFAULT_CASES, seed=seed, workers=workers, **options)

@@ -6,6 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from medbundles import registry
+from medbundles.cli import app
+from medbundles.errors import ConfigurationError
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = ["samples", "prepare", "check", "train", "evaluate", "infer", "export", "copy", "info", "doctor"]
@@ -73,6 +78,13 @@ def test_a_misspelt_bundle_gets_a_suggestion(medbundles_command: Command, tmp_pa
     assert "error[CFG001]" in answer.stderr
     assert "did you mean lung_nodule_ct_segmentation?" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_a_bundle_without_samples_of_its_own_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "bundle_names", lambda: ["kidney"])
+    answer = CliRunner().invoke(app, ["samples", "kidney", "--output", str(tmp_path / "out")])
+    assert isinstance(answer.exception, ConfigurationError)
+    assert "kidney has no samples of its own" in str(answer.exception)
 
 
 def test_an_unknown_kind_of_source_lists_the_known_ones(medbundles_command: Command, tmp_path: Path) -> None:

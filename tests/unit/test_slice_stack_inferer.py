@@ -123,8 +123,15 @@ def test_intensities_are_clamped_as_in_training() -> None:
     network = pixelwise()
     padded, clamped = scan(16, 16, 3), scan(16, 16, 3)
     padded[..., 0, 0, :], clamped[..., 0, 0, :] = -3024, -1000
-    inferer = SliceStackInferer(backend="eager")
+    inferer = SliceStackInferer(backend="eager", intensity_range=(-1000.0, 1000.0))
     torch.testing.assert_close(inferer(padded, network), inferer(clamped, network))
+
+
+def test_values_of_any_other_window_are_left_alone() -> None:
+    volume, network = scan(16, 16, 3), pixelwise()
+    volume[..., 0, 0, :] = -1400
+    logits = SliceStackInferer(backend="eager")(volume, network)
+    torch.testing.assert_close(logits, naive(volume, network), rtol=1e-4, atol=1e-2)
 
 
 def test_volumes_of_a_batch_are_independent() -> None:

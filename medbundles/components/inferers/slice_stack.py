@@ -42,7 +42,7 @@ class SliceStackInferer(Inferer):
             :func:`medbundles.components.inferers.find_lung_box`; without it every voxel is looked at.
         divisible: in-plane sizes become multiples of this; repeated edge voxels fill up what the volume lacks.
         outside_logit: value of voxels outside of the box; -20 is a probability of 2e-9.
-        intensity_range: values are clamped to this, as in training; ``None`` leaves them.
+        intensity_range: values are clamped to this; ``None`` leaves them as they were read and clamped before.
         output_dtype: ``float32``, or ``float16`` to halve the output's memory (logits then have three digits).
         progress: show a bar on a terminal.
 
@@ -58,7 +58,7 @@ class SliceStackInferer(Inferer):
         tissue: FindTissue | None = None,
         divisible: int = 16,
         outside_logit: float = -20.0,
-        intensity_range: tuple[float, float] | None = (-1000.0, 1000.0),
+        intensity_range: tuple[float, float] | None = None,
         output_dtype: str = "float32",
         progress: bool = False,
     ) -> None:

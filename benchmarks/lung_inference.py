@@ -33,7 +33,7 @@ from reference_unet import ReferenceUNet
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from medbundles.components.inferers import SliceStackInferer, find_lung_box
+from medbundles.components.inferers import SliceStackInferer, find_lung_box, find_lungs
 from medbundles.components.networks import HeadedUNet, InputNormalized
 from medbundles.components.transforms import LoadVolumed, SavePredictiond
 from medbundles.io.images import Volume, read_volume, write_volume
@@ -131,12 +131,12 @@ def variants(volume: Volume, width: int, backends: list[str]) -> list[Variant]:
     rows, columns, levels = (part.stop - part.start for part in box)
     sides = [min(-(-side // 16) * 16, -(-full // 16) * 16) for side, full in ((rows, height), (columns, breadth))]
     for backend in backends:
-        for tissue, name in ((None, "every voxel"), (find_lung_box, "lung box")):
+        for tissue, name in ((None, "every voxel"), (find_lungs, "lungs")):
             inferer = SliceStackInferer(SLICES, backend=backend, tissue=tissue, intensity_range=WINDOW_HU)
             gflop = gflop_of(ours, *sides, levels) if tissue else _whole(ours, volume)
             found.append(Variant(f"ours, {backend}, {name}", functools.partial(run_ours, inferer, ours), gflop))
     # What of it is the network and what is how it is run: the reference's network in our inferer.
-    inferer = SliceStackInferer(SLICES, backend=backends[-1], tissue=find_lung_box, intensity_range=WINDOW_HU)
+    inferer = SliceStackInferer(SLICES, backend=backends[-1], tissue=find_lungs, intensity_range=WINDOW_HU)
     name = f"reference network, {backends[-1]}, lung box"
     found.append(Variant(name, functools.partial(run_ours, inferer, reference), gflop_of(reference, *sides, levels)))
     return found

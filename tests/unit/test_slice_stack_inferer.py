@@ -15,6 +15,7 @@ from torch import nn
 
 from medbundles.components.inferers import SliceStackInferer
 from medbundles.components.inferers.memory import ShrinkingRunner
+from medbundles.components.inferers.tissue import Box, Tissue
 from medbundles.errors import EnvironmentFailure
 
 
@@ -27,6 +28,11 @@ def pixelwise(slices: int = 7, channels: int = 1) -> nn.Module:
 def scan(height: int, width: int, depth: int, seed: int = 0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(-1000, 1000, (1, 1, height, width, depth), generator=generator, dtype=torch.int16)
+
+
+def whole(box: Box) -> Tissue:
+    """Tissue of which everything in the box counts."""
+    return Tissue(box, np.ones((1, 1, 1), dtype=bool), (1000, 1000, 1000))
 
 
 def naive(volume: torch.Tensor, network: nn.Module, slices: int = 7) -> torch.Tensor:
@@ -77,7 +83,7 @@ def test_outside_of_the_tissue_box_nothing_is_computed() -> None:
             return stacks[:, :1] * 0
 
     box = (slice(10, 30), slice(8, 40), slice(2, 5))
-    inferer = SliceStackInferer(backend="eager", batch_size=2, tissue=lambda _volume, _spacing: box)
+    inferer = SliceStackInferer(backend="eager", batch_size=2, tissue=lambda _volume, _spacing: whole(box))
     logits = inferer(scan(64, 64, 9), Watched())
     assert set(seen) == {(2, 7, 32, 32)}, "one shape for all batches, as small as the divisor allows"
     assert (logits[..., :2] == -20).all()
@@ -89,8 +95,19 @@ def test_outside_of_the_tissue_box_nothing_is_computed() -> None:
 def test_inside_of_the_box_the_logits_are_those_of_the_whole_volume() -> None:
     volume, network = scan(48, 48, 10), pixelwise()
     box = (slice(16, 32), slice(0, 32), slice(3, 7))
-    logits = SliceStackInferer(backend="eager", tissue=lambda _volume, _spacing: box)(volume, network)
+    logits = SliceStackInferer(backend="eager", tissue=lambda _volume, _spacing: whole(box))(volume, network)
     torch.testing.assert_close(logits[(..., *box)], naive(volume, network)[(..., *box)], rtol=1e-4, atol=1e-2)
+
+
+def test_inside_of_the_box_only_the_tissue_counts() -> None:
+    volume, network = scan(16, 16, 6), pixelwise()
+    mask = np.zeros((4, 4, 3), dtype=bool)
+    mask[1, 2, 0] = mask[3, 0, 2] = True
+    tissue = Tissue((slice(0, 16), slice(0, 16), slice(0, 6)), mask, (4, 4, 2))
+    logits = SliceStackInferer(backend="eager", tissue=lambda _volume, _spacing: tissue)(volume, network)
+    counts = torch.from_numpy(mask.repeat(4, 0).repeat(4, 1).repeat(2, 2))[None, None]
+    torch.testing.assert_close(logits[counts], naive(volume, network)[counts], rtol=1e-4, atol=1e-2)
+    assert (logits[~counts] == -20).all()
 
 
 def test_without_plausible_tissue_everything_is_looked_at() -> None:

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from medbundles.components.inferers import find_lung_box
-from medbundles.components.inferers.tissue import Box
+from medbundles.components.inferers import find_lung_box, find_lungs
+from medbundles.components.inferers.tissue import Tissue
 
 AIR, LUNG, TISSUE = -1000, -850, 40
 Volume = npt.NDArray[np.int16]
@@ -40,12 +40,16 @@ def chest(
     return np.clip(volume, -1024, 3000).astype(np.int16)
 
 
-def inside(box: Box | None, mask: npt.NDArray[np.bool_]) -> bool:
-    if box is None:
-        return True
-    outside = mask.copy()
-    outside[box] = False
-    return not outside.any()
+def counted(tissue: Tissue, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """What counts of a volume, ``(H, W, D)``."""
+    mask = np.zeros(shape, dtype=bool)
+    rows, columns, levels = tissue.box
+    mask[tissue.box] = tissue.inside(rows, columns, range(levels.start, levels.stop)).transpose(1, 2, 0)
+    return mask
+
+
+def inside(tissue: Tissue | None, mask: npt.NDArray[np.bool_]) -> bool:
+    return tissue is None or not (mask & ~counted(tissue, mask.shape)).any()
 
 
 def lungs(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> npt.NDArray[np.bool_]:
@@ -53,15 +57,15 @@ def lungs(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> n
     return (((np.abs(x) - 80) / 50) ** 2 + (y / 75) ** 2 + (z / 110) ** 2) < 1
 
 
-def share(box: Box | None, volume: Volume) -> float:
-    return 1.0 if box is None else float(np.prod([part.stop - part.start for part in box]) / volume.size)
+def share(found: Tissue | None, volume: Volume) -> float:
+    return 1.0 if found is None else float(np.prod([part.stop - part.start for part in found.box]) / volume.size)
 
 
 def test_the_box_holds_the_lungs_and_leaves_most_of_the_scan_out() -> None:
     volume = chest()
-    box = find_lung_box(volume, (2.8, 2.8, 5.0))
-    assert inside(box, lungs(volume.shape, (2.8, 2.8, 5.0)))
-    assert share(box, volume) < 0.45
+    found = find_lungs(volume, (2.8, 2.8, 5.0))
+    assert inside(found, lungs(volume.shape, (2.8, 2.8, 5.0)))
+    assert share(found, volume) < 0.45
 
 
 @pytest.mark.parametrize("radius", [2.0, 5.0, 15.0, 25.0])
@@ -75,7 +79,7 @@ def test_nodules_at_the_pleura_stay_inside(radius: float, axis: int, side: int) 
     x, y, z = grid(shape, spacing)
     nodule = (x - center[0]) ** 2 + (y - center[1]) ** 2 + (z - center[2]) ** 2 <= radius**2
     volume[nodule] = TISSUE
-    assert inside(find_lung_box(volume, spacing), nodule)
+    assert inside(find_lungs(volume, spacing), nodule)
 
 
 def test_a_lung_without_air_stays_inside() -> None:
@@ -83,26 +87,26 @@ def test_a_lung_without_air_stays_inside() -> None:
     volume = chest(shape, spacing)
     left = lungs(shape, spacing) & (np.arange(128) < 64)[:, None, None]
     volume[left] = TISSUE
-    assert inside(find_lung_box(volume, spacing), left)
+    assert inside(find_lungs(volume, spacing), left)
 
 
 def test_emphysema_is_lung() -> None:
     volume = chest(emphysema=True)
-    assert inside(find_lung_box(volume, (2.8, 2.8, 5.0)), lungs(volume.shape, (2.8, 2.8, 5.0)))
+    assert inside(find_lungs(volume, (2.8, 2.8, 5.0)), lungs(volume.shape, (2.8, 2.8, 5.0)))
 
 
 @pytest.mark.parametrize("noise", [0.0, 150.0])
 def test_noise_of_low_dose_scans_changes_nothing(noise: float) -> None:
     volume = chest(noise=noise)
-    box = find_lung_box(volume, (2.8, 2.8, 5.0))
-    assert inside(box, lungs(volume.shape, (2.8, 2.8, 5.0)))
-    assert share(box, volume) < 0.5
+    found = find_lungs(volume, (2.8, 2.8, 5.0))
+    assert inside(found, lungs(volume.shape, (2.8, 2.8, 5.0)))
+    assert share(found, volume) < 0.5
 
 
 def test_a_scan_cropped_to_the_lungs_is_kept_whole() -> None:
     volume = chest()[20:108, 40:90, 10:50]
-    box = find_lung_box(volume, (2.8, 2.8, 5.0))
-    assert share(box, volume) > 0.95
+    found = find_lungs(volume, (2.8, 2.8, 5.0))
+    assert share(found, volume) > 0.95
 
 
 def test_lungs_that_leak_into_the_air_around_stay_inside() -> None:
@@ -111,31 +115,31 @@ def test_lungs_that_leak_into_the_air_around_stay_inside() -> None:
     volume[:, 64, 30] = LUNG  # from side to side through both lungs
     volume[:, 63, 30] = LUNG
     volume[:, 62, 30] = LUNG
-    assert inside(find_lung_box(volume, spacing), lungs(shape, spacing))
+    assert inside(find_lungs(volume, spacing), lungs(shape, spacing))
 
 
 @pytest.mark.parametrize("depth", [1, 3, 11])
 def test_slabs_of_a_few_slices_are_searched_too(depth: int) -> None:
     shape, spacing = (128, 128, 60), (2.8, 2.8, 2.5)
     volume = chest(shape, spacing)[..., 24 : 24 + depth]
-    box = find_lung_box(volume, spacing)
-    assert inside(box, lungs(shape, spacing)[..., 24 : 24 + depth])
-    assert share(box, volume) < 0.8
+    found = find_lungs(volume, spacing)
+    assert inside(found, lungs(shape, spacing)[..., 24 : 24 + depth])
+    assert share(found, volume) < 0.8
 
 
 def test_slices_without_lung_are_left_out() -> None:
     volume = np.concatenate([np.full((128, 128, 40), AIR, np.int16), chest(), chest()[..., [0] * 40]], axis=2)
-    box = find_lung_box(volume, (2.8, 2.8, 5.0))
-    assert box is not None
-    assert box[2].start > 35
-    assert box[2].stop < 100
+    found = find_lungs(volume, (2.8, 2.8, 5.0))
+    assert found is not None
+    assert found.box[2].start > 35
+    assert found.box[2].stop < 100
 
 
 def test_padding_around_a_round_field_of_view_is_air() -> None:
     volume = chest()
     x, y, _ = grid(volume.shape, (2.8, 2.8, 5.0))
     volume[np.broadcast_to(x**2 + y**2 > 178**2, volume.shape)] = -3024
-    assert share(find_lung_box(volume, (2.8, 2.8, 5.0)), volume) < 0.45
+    assert share(find_lungs(volume, (2.8, 2.8, 5.0)), volume) < 0.45
 
 
 @pytest.mark.parametrize("value", [AIR, TISSUE, 0])
@@ -151,7 +155,7 @@ def test_tiny_volumes_have_no_box(shape: tuple[int, int, int]) -> None:
 def test_broken_voxels_do_not_disturb() -> None:
     volume = chest().astype(np.float32)
     volume[::7, ::7, ::5] = np.nan
-    assert inside(find_lung_box(volume, (2.8, 2.8, 5.0)), lungs(volume.shape, (2.8, 2.8, 5.0)))
+    assert inside(find_lungs(volume, (2.8, 2.8, 5.0)), lungs(volume.shape, (2.8, 2.8, 5.0)))
 
 
 def test_tensors_give_the_box_of_arrays() -> None:
@@ -163,7 +167,35 @@ def test_tensors_give_the_box_of_arrays() -> None:
 def test_a_whole_chest_takes_a_fraction_of_a_second() -> None:
     volume = np.repeat(chest((512, 512, 60), (0.7, 0.7, 5.0)), 5, axis=2)
     start = time.perf_counter()
-    box = find_lung_box(volume, (0.7, 0.7, 1.0))
+    found = find_lungs(volume, (0.7, 0.7, 1.0))
     elapsed = time.perf_counter() - start
-    assert share(box, volume) < 0.5
+    assert share(found, volume) < 0.5
     assert elapsed < 3, "0.2 s on an idle machine"
+
+
+def test_the_air_around_and_the_skin_do_not_count_even_inside_of_the_box() -> None:
+    volume, spacing = chest(), (2.8, 2.8, 5.0)
+    tissue = find_lungs(volume, spacing)
+    assert tissue is not None
+    x, y, _ = grid(volume.shape, spacing)
+    outside = np.broadcast_to((x / 170) ** 2 + (y / 115) ** 2 > 1, volume.shape)
+    missed = outside & counted(tissue, volume.shape)
+    assert missed.sum() < 0.02 * outside.sum()
+    assert outside[tissue.box].sum() > 4 * missed.sum()
+
+
+def test_a_side_without_air_counts_like_the_other() -> None:
+    volume, spacing = chest(), (2.8, 2.8, 5.0)
+    x, _, _ = grid(volume.shape, spacing)
+    collapsed = np.where((volume < -400) & (x > 20) & (x < 150), np.int16(TISSUE), volume)
+    assert inside(find_lungs(collapsed, spacing), lungs(volume.shape, spacing))
+
+
+def test_points_are_drawn_from_what_counts_and_always_the_same() -> None:
+    volume = chest()
+    tissue = find_lungs(volume, (2.8, 2.8, 5.0))
+    assert tissue is not None
+    points = tissue.points(500)
+    assert tissue.mask[tuple((points // tissue.steps).T)].all()
+    np.testing.assert_array_equal(points, tissue.points(500))
+    assert len(np.unique(points, axis=0)) > 490

@@ -2,7 +2,15 @@
 
 from medbundles.components.inferers.backends import BACKENDS, choose_backend, prepare_network
 from medbundles.components.inferers.slice_stack import SliceStackInferer
-from medbundles.components.inferers.tissue import find_lung_box
+from medbundles.components.inferers.tissue import find_lung_box, find_lungs
 from medbundles.components.inferers.tissue_window import TissueWindowInferer
 
-__all__ = ["BACKENDS", "SliceStackInferer", "TissueWindowInferer", "choose_backend", "find_lung_box", "prepare_network"]
+__all__ = [
+    "BACKENDS",
+    "SliceStackInferer",
+    "TissueWindowInferer",
+    "choose_backend",
+    "find_lung_box",
+    "find_lungs",
+    "prepare_network",
+]

@@ -17,19 +17,19 @@ from torch.nn import functional
 
 from medbundles.components.inferers.backends import PreparedNetworks, Runner
 from medbundles.components.inferers.memory import ShrinkingRunner
-from medbundles.components.inferers.tissue import Box
+from medbundles.components.inferers.tissue import Box, Tissue
 from medbundles.io.images import spacing_of
 
-FindTissue: TypeAlias = Callable[[torch.Tensor, Sequence[float]], Box | None]
+FindTissue: TypeAlias = Callable[[torch.Tensor, Sequence[float]], Tissue | None]
 
 
 class SliceStackInferer(Inferer):
     """Runs a 2D network over a volume, slices along the last axis, ``slices`` neighbors as channels.
 
     Beyond the volume's ends the first or last slice is repeated ("Deep Learning with PyTorch", chapter 13). Only the
-    box that ``tissue`` finds is looked at; the other voxels get ``outside_logit``. Inside the box the result is that
-    of whole slices, but for the network's view across the box's border: normalization layers must not depend on the
-    image's size (batch normalization in evaluation mode does not, instance normalization does).
+    box of the tissue is looked at; voxels outside of the tissue get ``outside_logit``. Inside of it the result is
+    that of whole slices, but for the network's view across the box's border: normalization layers must not depend on
+    the image's size (batch normalization in evaluation mode does not, instance normalization does).
 
     Memory: the input, the output and one batch; stacks are gathered batch by batch. When memory runs out, batches are
     halved and then slices are cut into overlapping tiles, both announced (TRN004).
@@ -38,10 +38,10 @@ class SliceStackInferer(Inferer):
         slices: odd number of slices, the network's input channels.
         batch_size: slices a batch.
         backend: ``auto``, ``eager``, ``channels_last`` or ``openvino`` (see ``backends.py``).
-        tissue: ``(volume (H, W, D) HU, spacing mm) -> box or None``, such as
-            :func:`medbundles.components.inferers.find_lung_box`; without it every voxel is looked at.
+        tissue: ``(volume (H, W, D) HU, spacing mm) -> tissue or None``, such as
+            :func:`medbundles.components.inferers.find_lungs`; without it every voxel is looked at.
         divisible: in-plane sizes become multiples of this; repeated edge voxels fill up what the volume lacks.
-        outside_logit: value of voxels outside of the box; -20 is a probability of 2e-9.
+        outside_logit: value of voxels outside of the tissue; -20 is a probability of 2e-9.
         intensity_range: values are clamped to this; ``None`` leaves them as they were read and clamped before.
         output_dtype: ``float32``, or ``float16`` to halve the output's memory (logits then have three digits).
         progress: show a bar on a terminal.
@@ -117,7 +117,8 @@ class SliceStackInferer(Inferer):
     ) -> torch.Tensor:
         """Return the logits ``(C, H, W, D)`` of one volume ``(H, W, D)``."""
         everything: Box = (slice(0, volume.shape[0]), slice(0, volume.shape[1]), slice(0, volume.shape[2]))
-        box = (self.tissue(volume, spacing) if self.tissue else None) or everything
+        tissue = self.tissue(volume, spacing) if self.tissue else None
+        box = everything if tissue is None else tissue.box
         rows, columns = (_widened(box[axis], volume.shape[axis], self.divisible) for axis in (0, 1))
         output: torch.Tensor | None = None
         for levels in self._progress(_batches(box[2], self.batch_size)):
@@ -127,7 +128,12 @@ class SliceStackInferer(Inferer):
                 # Slices first in memory: a batch of results is then written in one piece.
                 shape = (volume.shape[2], logits.shape[1], *volume.shape[:2])
                 output = torch.full(shape, self.outside_logit, dtype=self.output_dtype, device=volume.device)
-            output[levels[0] : levels[-1] + 1, :, rows, columns] = logits[: levels[-1] + 1 - levels[0]].to(output)
+            wanted = range(levels[0], levels[-1] + 1)
+            part = logits[: len(wanted)].to(output)
+            if tissue is not None:
+                inside = torch.from_numpy(tissue.inside(rows, columns, wanted)).to(part.device)
+                part = part.where(inside[:, None], part.new_tensor(self.outside_logit))
+            output[wanted.start : wanted.stop, :, rows, columns] = part
         assert output is not None  # a volume has at least one slice
         return output.permute(1, 2, 3, 0)
 

@@ -1,12 +1,13 @@
-"""Where a chest CT holds lung, so that no network runs on air, arms and table.
+"""Where a chest CT holds lung, so that no network runs on air, arms and table and nothing is found there.
 
-The rule is built to be safe rather than tight: a box that is too large costs time, one that is too small costs a
+The rule is built to be safe rather than tight: a region that is too large costs time, one that is too small costs a
 nodule. Where nothing plausible is found, the answer is ``None`` and the caller uses the whole volume.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import cc3d
@@ -33,13 +34,44 @@ SMALLEST_SECTION_MM2 = 100.0
 PLAUSIBLE_SECTION_MM2 = 1000.0
 
 
-def find_lung_box(
-    volume: npt.NDArray[Any] | torch.Tensor, spacing: Sequence[float], margin_mm: float = 15.0
-) -> Box | None:
-    """Return the box that holds the lungs and everything within a margin around them.
+@dataclass(frozen=True, eq=False)
+class Tissue:
+    """A part of a volume ``(H, W, D)``: a box to compute in, and what of it counts.
 
-    Air inside of the body is kept, air connected to the volume's sides and as dark as air is not. The box is as
-    wide to the left as to the right of the body's middle, so that a collapsed or filled lung stays inside of it.
+    Attributes:
+        box: in voxels.
+        mask: coarse, every ``steps``-th voxel along each axis; what lies outside of it does not count.
+        steps: voxels of the volume along an axis of one voxel of the mask.
+    """
+
+    box: Box
+    mask: Mask
+    steps: tuple[int, int, int]
+
+    def inside(self, rows: slice, columns: slice, levels: Sequence[int]) -> Mask:
+        """Return whether voxels count, ``(len(levels), rows, columns)``."""
+        sides = [
+            np.minimum(np.arange(part.start, part.stop) // step, size - 1)
+            for part, step, size in zip((rows, columns), self.steps, self.mask.shape, strict=False)
+        ]
+        heights = np.minimum(np.asarray(levels) // self.steps[2], self.mask.shape[2] - 1)
+        return np.asarray(self.mask[np.ix_(*sides, heights)].transpose(2, 0, 1))
+
+    def points(self, count: int, seed: int = 0) -> npt.NDArray[np.int32]:
+        """Return voxels drawn evenly from what counts, ``(count, 3)``."""
+        generator = np.random.default_rng(seed)
+        chosen = generator.choice(np.flatnonzero(self.mask), count)
+        corners = np.stack(np.unravel_index(chosen, self.mask.shape), axis=1) * self.steps
+        return np.asarray(corners + generator.integers(0, self.steps, (count, 3)), dtype=np.int32)
+
+
+def find_lungs(
+    volume: npt.NDArray[Any] | torch.Tensor, spacing: Sequence[float], margin_mm: float = 15.0
+) -> Tissue | None:
+    """Return the lungs with everything within a margin around them.
+
+    Air inside of the body is kept, air connected to the volume's sides and as dark as air is not. What is found on
+    one side of the body's middle counts on the other as well, so that a collapsed or filled lung stays inside.
 
     Args:
         volume: HU, ``(H, W, D)`` with slices along the last axis and left-right along the first (RAS or LPS).
@@ -47,9 +79,9 @@ def find_lung_box(
         margin_mm: added on all sides; nodules at the pleura and the chest wall they grow into stay inside.
 
     Returns:
-        The box in voxels, or ``None`` when no lungs were recognized.
+        The tissue, or ``None`` when no lungs were recognized.
     """
-    steps = tuple(max(1, int(COARSE_MM // max(float(edge), 1e-3))) for edge in spacing)
+    steps = (_step(spacing[0]), _step(spacing[1]), _step(spacing[2]))
     if any(size < 4 * step for size, step in zip(volume.shape[:2], steps, strict=False)):
         return None
     coarse = _coarse_copy(volume, steps)
@@ -61,10 +93,22 @@ def find_lung_box(
         lungs = _large_pieces(_opened(_parenchyma(coarse)), edges)
         if not _plausible(lungs, edges):
             return None
-    bounds = [_bounds(lungs, axis) for axis in range(3)]
     if outside.any():
-        bounds[0] = _mirrored(bounds[0], _bounds(~outside, 0))
-    return _with_margin(bounds, steps, volume.shape, spacing, margin_mm)
+        lungs = lungs | _mirrored(lungs, _bounds(~outside, 0))
+    box = _with_margin([_bounds(lungs, axis) for axis in range(3)], steps, volume.shape, spacing, margin_mm)
+    return Tissue(box, _grown(lungs, edges, margin_mm), steps)
+
+
+def find_lung_box(
+    volume: npt.NDArray[Any] | torch.Tensor, spacing: Sequence[float], margin_mm: float = 15.0
+) -> Box | None:
+    """Return the box of :func:`find_lungs`."""
+    tissue = find_lungs(volume, spacing, margin_mm)
+    return None if tissue is None else tissue.box
+
+
+def _step(edge: float) -> int:
+    return max(1, int(COARSE_MM // max(float(edge), 1e-3)))
 
 
 def _coarse_copy(volume: npt.NDArray[Any] | torch.Tensor, steps: Sequence[int]) -> npt.NDArray[np.float32]:
@@ -132,10 +176,23 @@ def _bounds(mask: Mask, axis: int) -> tuple[int, int]:
     return int(found[0]), int(found[-1]) + 1
 
 
-def _mirrored(lungs: tuple[int, int], body: tuple[int, int]) -> tuple[int, int]:
-    reach = max(body[0] + body[1] - 2 * lungs[0], 2 * lungs[1] - body[0] - body[1])
-    low = (body[0] + body[1] - reach) // 2
-    return min(lungs[0], max(low, body[0])), max(lungs[1], min(low + reach, body[1]))
+def _mirrored(lungs: Mask, body: tuple[int, int]) -> Mask:
+    """Return the lungs mirrored at the middle of the body, which spans these positions of the first axis."""
+    positions = body[0] + body[1] - 1 - np.arange(len(lungs))
+    there = (positions >= 0) & (positions < len(lungs))
+    mirrored = np.zeros_like(lungs)
+    mirrored[there] = lungs[positions[there]]
+    mirrored[: body[0]] = mirrored[body[1] :] = False
+    return mirrored
+
+
+def _grown(lungs: Mask, edges: Sequence[float], margin_mm: float) -> Mask:
+    """Return the mask grown by a margin along every axis, one coarse voxel more as the box has it."""
+    grown = lungs.view(np.uint8)
+    for axis, edge in enumerate(edges):
+        reach = int(np.ceil(margin_mm / edge)) + 1
+        grown = ndimage.maximum_filter1d(grown, 2 * reach + 1, axis=axis)
+    return np.asarray(grown, dtype=bool)
 
 
 def _with_margin(

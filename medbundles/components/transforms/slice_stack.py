@@ -27,11 +27,11 @@ class RandSliceStackd(Randomizable, Transform):
     Reads the ``kind`` and ``site`` that the sampler drew (:class:`medbundles.components.datasets.Draw`):
 
     - ``site``: any slice of the site, the crop centered on it;
-    - ``background``: a random place of the tissue box, half of the time at something dense (vessels, walls), because
+    - ``background``: a random place of the tissue, half of the time at something dense (vessels, walls), because
       that is what a network mistakes for a lesion;
     - ``full_slice``: a whole slice, half of the time one that holds a site.
 
-    Input: ``image`` and ``label`` ``(1, H, W, D)``, ``sites``, ``tissue_box``. Output: ``image`` ``(slices, h, w)``
+    Input: ``image`` and ``label`` ``(1, H, W, D)``, ``sites``, ``tissue_points``. Output: ``image`` ``(slices, h, w)``
     float32, ``label`` ``(1, h, w)`` float32, and ``case``; where the crop reaches beyond the volume, ``fill`` and 0.
 
     Args:
@@ -71,7 +71,7 @@ class RandSliceStackd(Randomizable, Transform):
             size = tuple(-(-extent // self.divisible) * self.divisible for extent in (height, width))
         else:
             box = sites[data["site"]] if kind == "site" else None
-            row, column, level = self._center(box) if box else self._background(image, data["tissue_box"])
+            row, column, level = self._center(box) if box else self._background(image, data["tissue_points"])
             size = self.crop_size
         stack = stack_indices(level, self.slices, depth)
         return {
@@ -90,10 +90,10 @@ class RandSliceStackd(Randomizable, Transform):
             return int(self.R.randint(box[2][0], box[2][1]))
         return int(self.R.randint(depth))
 
-    def _background(self, image: Array, box: list[list[int]], tries: int = 20) -> tuple[int, int, int]:
+    def _background(self, image: Array, points: Array, tries: int = 20) -> tuple[int, int, int]:
         want_dense = self.R.random() < 0.5
         for _ in range(tries):
-            row, column, level = (int(self.R.randint(low, max(high, low + 1))) for low, high in box)
+            row, column, level = map(int, points[self.R.randint(len(points))])
             if bool(image[0, row, column, level] > self.dense) == want_dense:
                 break
         return row, column, level

@@ -84,6 +84,9 @@ def test_a_documented_command_exists(page: str, line: str) -> None:
         assert re.search(rf"^{words[1]}:", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
     elif words[0] == "bash":
         assert (REPOSITORY / words[1]).is_file()
+    elif words[1].startswith("benchmarks/"):
+        source = (REPOSITORY / words[1]).read_text(encoding="utf-8")
+        assert [option for option in options if f'"--{option}"' not in source] == []
     else:
         assert line.startswith(FOREIGN), f"{page} shows a command that no test knows"
 

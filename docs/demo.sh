@@ -17,7 +17,7 @@ medbundles prepare luna16 --source "$folder/luna16" --output "$folder/data" --fo
 step "3 of 5: training"
 python -m monai.bundle run training --config_file "bundles/$bundle/configs/train.yaml" \
     --dataset_dir "$folder/data" --output_dir "$folder/run" --overwrite True \
-    --max_epochs 14 --samples_per_epoch 800
+    --max_epochs 14
 
 step "4 of 5: evaluation on the test part"
 medbundles evaluate "$bundle" --dataset_dir "$folder/data" --weights "$folder/run/model.pt" \

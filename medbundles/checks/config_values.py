@@ -86,6 +86,7 @@ RULES: dict[str, Rule] = {
     "ema_decay": Rule("a number from 0 to below 1", lambda value: _is_number(value) and 0 <= value < 1),
     "foreground_prior": Rule("a number between 0 and 1", lambda value: _is_number(value) and 0 < value < 1),
     "false_positive_budget": Rule("a number above 0", lambda value: _is_number(value) and value > 0),
+    "smoothing_mm": Rule("a number from 0, in mm", lambda value: _is_number(value) and value >= 0),
     "candidate_threshold": PROBABILITY,
     "mask_threshold": _or_null(PROBABILITY),
     "peak_threshold": _or_null(PROBABILITY),

@@ -8,7 +8,7 @@ from typing import Any
 from medbundles.checks.config_values import RULES
 from medbundles.errors import Finding
 
-PARTS = ("preprocessing", "thresholds")
+PARTS = ("preprocessing", "postprocessing", "thresholds")
 
 
 def check_description(model: Mapping[str, Any], file: str = "model.json") -> list[Finding]:
@@ -25,7 +25,7 @@ def check_description(model: Mapping[str, Any], file: str = "model.json") -> lis
     wrong = [
         f"{part}::{key} is {value!r}, expected {RULES[key].expected}"
         for part in PARTS
-        for key, value in model[part].items()
+        for key, value in model.get(part, {}).items()
         if key in RULES and not RULES[key].fits(value)
     ]
     slices, channels = model["preprocessing"].get("slices"), _input_channels(model["network"])

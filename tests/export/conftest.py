@@ -49,6 +49,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "image_channels": ["ct"],
         "colors": {"nodule": [230, 60, 40]},
         "preprocessing": {"window_hu": [-1000, 1000], "slices": 7, "orientation": "RAS", "spacing": None},
+        "postprocessing": {"smoothing_mm": 1.0},
         "thresholds": {"mask_threshold": 0.5, "peak_threshold": 0.5, "candidate_threshold": 0.3},
     }
     write_model(folder, description, ["model.pt"])

@@ -18,8 +18,12 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import lru_cache
+from mmap import ACCESS_COPY, mmap
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +41,7 @@ from medbundles.io.user_cache import user_cache
 
 Item = dict[str, Any]
 CONTENT_NAME = "content.json"
+MOST_LAYOUTS = 4096
 
 logger = logging.getLogger(__name__)
 
@@ -205,17 +210,54 @@ def verify_entry(folder: Path) -> None:
 
 def read_entry(folder: Path) -> Item:
     """Return the item of an entry; arrays are mapped, not read, and changes to them never reach the file."""
-    content = json.loads((folder / CONTENT_NAME).read_text(encoding="utf-8"))
-    item: Item = dict(content["values"])
-    for key, described in content["arrays"].items():
-        array: npt.NDArray[Any] = np.load(folder / f"{key}.npy", mmap_mode="c")
-        tensor = torch.from_numpy(array)
-        affine = described["affine"]
-        if affine is not None:
+    layout = _layout_of(folder, (folder / CONTENT_NAME).stat().st_mtime_ns)
+    item: Item = deepcopy(layout.values)
+    for key, array in layout.arrays.items():
+        tensor = torch.from_numpy(array.map(folder / f"{key}.npy"))
+        if array.affine is not None:
             meta = {"case": str(item.get("case", folder.name))}
-            tensor = MetaTensor(tensor, affine=torch.tensor(affine, dtype=torch.float64), meta=meta)
+            tensor = MetaTensor(tensor, affine=torch.tensor(array.affine, dtype=torch.float64), meta=meta)
         item[key] = tensor
     return item
+
+
+@dataclass(frozen=True)
+class _Array:
+    """Where an array lies in its ``.npy`` file."""
+
+    shape: tuple[int, ...]
+    order: Literal["C", "F"]
+    dtype: np.dtype[Any]
+    offset: int
+    affine: list[list[float]] | None
+
+    def map(self, path: Path) -> npt.NDArray[Any]:
+        with path.open("rb") as handle:
+            content = mmap(handle.fileno(), 0, access=ACCESS_COPY)
+        return np.ndarray(self.shape, self.dtype, content, self.offset, order=self.order)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What does not change of an entry: its plain values and where its arrays lie."""
+
+    values: Item
+    arrays: dict[str, _Array]
+
+
+@lru_cache(maxsize=MOST_LAYOUTS)
+def _layout_of(folder: Path, written_ns: int) -> _Layout:
+    """Read an entry's layout once a process: parsing it again for every sample would cost more than the crop."""
+    content = json.loads((folder / CONTENT_NAME).read_text(encoding="utf-8"))
+    return _Layout(
+        content["values"],
+        {key: _layout(folder / f"{key}.npy", each["affine"]) for key, each in content["arrays"].items()},
+    )
+
+
+def _layout(path: Path, affine: list[list[float]] | None) -> _Array:
+    found: np.memmap[Any, Any] = np.load(path, mmap_mode="r")
+    return _Array(found.shape, "F" if found.flags.f_contiguous else "C", found.dtype, found.offset, affine)
 
 
 def _crc32(path: Path) -> int:

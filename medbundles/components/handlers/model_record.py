@@ -36,6 +36,7 @@ class ModelRecord:
         labels: name of each label value, ``{"0": "background", "1": "nodule"}``.
         colors: RGB 0..255 of each label name, for pictures and viewers.
         preprocessing: what inference repeats: HU window, slices, orientation, spacing.
+        postprocessing: what inference repeats of the way from probabilities to findings, such as smoothing.
         thresholds: called at every new best validation; returns plain data fixed on validation cases.
         dataset_dir: prepared folder, whose data list's hash is recorded.
         seed: seed of the run.
@@ -53,6 +54,7 @@ class ModelRecord:
         labels: Mapping[str, str],
         colors: Mapping[str, Sequence[int]],
         preprocessing: Mapping[str, Any],
+        postprocessing: Mapping[str, Any] | None = None,
         thresholds: Callable[[], Mapping[str, Any]] | None = None,
         dataset_dir: str | os.PathLike[str] | None = None,
         seed: int | None = None,
@@ -71,6 +73,7 @@ class ModelRecord:
             "labels": {str(value): name for value, name in labels.items()},
             "colors": {name: list(color) for name, color in colors.items()},
             "preprocessing": dict(preprocessing),
+            "postprocessing": dict(postprocessing or {}),
         }
 
     def attach(self, engine: Engine) -> None:

@@ -186,6 +186,8 @@ def _refuse_non_probabilities(case: str, probability: npt.NDArray[Any]) -> None:
 def _has_diverged(output: Any) -> bool:
     first = output[0] if isinstance(output, list) and output else output
     loss = first.get("loss") if isinstance(first, Mapping) else None
+    if isinstance(loss, Tensor):
+        loss = loss.detach()
     return loss is not None and not math.isfinite(float(loss))
 
 

@@ -7,6 +7,7 @@ from medbundles.components.transforms.save_prediction import SavePredictiond
 from medbundles.components.transforms.save_preview import SavePreviewd
 from medbundles.components.transforms.segmentation_augmentation import SegmentationAugmentation
 from medbundles.components.transforms.slice_stack import RandSliceStackd, stack_indices
+from medbundles.components.transforms.smooth_probability import SmoothProbabilityd
 
 __all__ = [
     "ClampIntensityd",
@@ -16,5 +17,6 @@ __all__ = [
     "SavePredictiond",
     "SavePreviewd",
     "SegmentationAugmentation",
+    "SmoothProbabilityd",
     "stack_indices",
 ]

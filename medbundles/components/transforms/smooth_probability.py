@@ -55,7 +55,9 @@ class SmoothProbabilityd(MapTransform):
     def _smoothed(self, probabilities: torch.Tensor) -> torch.Tensor:
         if isinstance(probabilities, MetaTensor):
             spacing = spacing_of(np.asarray(probabilities.affine))
-            return MetaTensor(self._smooth(probabilities.as_tensor(), spacing)).copy_meta_from(probabilities)
+            smoothed = MetaTensor(self._smooth(probabilities.as_tensor(), spacing))
+            smoothed.copy_meta_from(probabilities)
+            return smoothed
         return self._smooth(probabilities, (1.0, 1.0, 1.0))
 
     def _smooth(self, probabilities: torch.Tensor, spacing: Sequence[float]) -> torch.Tensor:

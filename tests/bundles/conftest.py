@@ -20,6 +20,9 @@ CONFIGS = "bundles/lung_nodule_ct_segmentation/configs"
 # What makes a training a matter of seconds.
 QUICK = ("--max_epochs", "2", "--samples_per_epoch", "48", "--val_interval", "1", "--preview_cases", "2")
 
+# Enough for a network that finds something: its findings are compared, not judged.
+SOME = ("--max_epochs", "2", "--samples_per_epoch", "480", "--val_interval", "1", "--preview_cases", "2")
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -96,6 +99,6 @@ def train(python: Run, chest_data: Path) -> Run:
 def trained(train: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a short training that every test of evaluation and inference shares."""
     folder = tmp_path_factory.mktemp("trained") / "run"
-    result = train(folder)
+    result = train(folder, quick=SOME)
     assert result.returncode == 0, result.stdout + result.stderr
     return folder

@@ -150,7 +150,8 @@ def test_cases_that_left_the_source_leave_the_output(source, tmp_path):
     ids=["kill -9", "ctrl-c"],
 )
 def test_a_stopped_preparation_leaves_no_data_list_and_can_be_continued(tmp_path, blow, workers, status):
-    scans = [TinyScan(f"1.2.826.9.{n}", shape=(150, 150, 40)).add((70, 70, 20), 9) for n in range(6)]
+    # So many that some are left when the first is seen, on a busy machine as well.
+    scans = [TinyScan(f"1.2.826.9.{n}", shape=(150, 150, 40)).add((70, 70, 20), 9) for n in range(16)]
     source, output = write_luna(tmp_path / "luna", scans), tmp_path / "out"
     command = [sys.executable, "-m", "medbundles", "prepare", "luna16", "--source", source, "--output", output]
     process = subprocess.Popen(
@@ -163,8 +164,8 @@ def test_a_stopped_preparation_leaves_no_data_list_and_can_be_continued(tmp_path
     assert process.wait() == status
     assert not (output / "datalist.json").exists()
     report = prepare(source, output, workers=1)
-    assert 1 <= report.reused < 6
-    assert len(records_of(output)) == 6
+    assert 1 <= report.reused < 16
+    assert len(records_of(output)) == 16
     assert not list(output.rglob(".????????-*"))
 
 

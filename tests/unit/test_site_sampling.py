@@ -134,6 +134,20 @@ def test_two_processes_share_an_epoch_without_overlap(tmp_path: Path, monkeypatc
     assert not set(parts[0]) & set(parts[1])
 
 
+@pytest.mark.parametrize("samples", [4, 12, 20])
+def test_every_process_gets_as_many_batches_however_few_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, samples: int
+) -> None:
+    module = "medbundles.components.datasets.site_sampler"
+    monkeypatch.setattr(f"{module}.world_size", lambda: 4)
+    sampler = MixedSiteSampler(make_dataset(tmp_path, [[(10, 10, 5)]]), 4, samples, {"site": 1.0})
+    counts = []
+    for process in range(4):
+        monkeypatch.setattr(f"{module}.rank", lambda process=process: process)
+        counts.append(len(list(sampler)))
+    assert counts == [len(sampler)] * 4
+
+
 @pytest.mark.parametrize("sampling", [{}, {"nodules": 1.0}, {"site": -1.0, "background": 2.0}, {"site": 0.0}])
 def test_a_mixture_that_cannot_be_meant_is_refused(tmp_path: Path, sampling: dict[str, float]) -> None:
     dataset = make_dataset(tmp_path, [[(10, 10, 3)]])

@@ -78,8 +78,9 @@ class MixedSiteSampler(Sampler[list[Draw]]):
             for start in range(0, len(draws), self.batch_sizes[kind])
         ]
         order = generator.permutation(len(batches))
-        mine = order[rank() :: world_size()][: len(self)]
-        yield from (batches[index] for index in mine)
+        # The same number for every process, or they would wait for each other forever; too few are drawn again.
+        shared = np.resize(order, len(self) * world_size())
+        yield from (batches[index] for index in shared[rank() :: world_size()])
 
     def _draws(self, kind: str, generator: np.random.Generator) -> list[Draw]:
         """Return the epoch's draws of one kind: shuffled rounds through all sites or records."""

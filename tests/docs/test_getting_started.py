@@ -24,7 +24,7 @@ def documented_lines(folder: Path) -> list[str]:
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
     for pattern, replacement in SMALLER.items():
         lines = [re.sub(pattern, replacement, line) for line in lines]
-    return [line.replace("demo/", f"{folder}/") for line in lines]
+    return [line.replace("try/", f"{folder}/") for line in lines]
 
 
 @pytest.mark.slow

@@ -154,8 +154,11 @@ def test_a_stopped_preparation_leaves_no_data_list_and_can_be_continued(tmp_path
     scans = [TinyScan(f"1.2.826.9.{n}", shape=(150, 150, 40)).add((70, 70, 20), 9) for n in range(16)]
     source, output = write_luna(tmp_path / "luna", scans), tmp_path / "out"
     command = [sys.executable, "-m", "medbundles", "prepare", "luna16", "--source", source, "--output", output]
+    # Jobs in the background of a shell ignore Ctrl-C, and so would their children: this one shall not.
     process = subprocess.Popen(
-        [*map(str, command), "--workers", str(workers)], env={**os.environ, "OMP_NUM_THREADS": "1"}
+        [*map(str, command), "--workers", str(workers)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not list(output.glob(".prepare/1.2.*.json")) and time.monotonic() < deadline:

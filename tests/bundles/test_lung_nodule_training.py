@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.bundles.conftest import CONFIGS, QUICK, ROOT, Run
+from tests.bundles.conftest import CONFIGS, QUICK, ROOT, SOME, Run
 
 TRAINING = ("-m", "monai.bundle", "run", "training", "--config_file", f"{CONFIGS}/train.yaml")
 
@@ -37,7 +37,7 @@ def test_a_training_stopped_by_the_system_resumes_bit_by_bit(
     train: Run, trained: Path, chest_data: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    command = [sys.executable, *TRAINING, "--dataset_dir", chest_data, "--output_dir", folder, *QUICK]
+    command = [sys.executable, *TRAINING, "--dataset_dir", chest_data, "--output_dir", folder, *SOME]
     process = subprocess.Popen(
         list(map(str, command)), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -47,14 +47,14 @@ def test_a_training_stopped_by_the_system_resumes_bit_by_bit(
     assert process.returncode == 130
     assert json.loads((folder / "run.json").read_text())["status"] == "interrupted"
 
-    result = train(folder, "--resume", "True")
+    result = train(folder, "--resume", "True", quick=SOME)
     assert result.returncode == 0, result.stdout + result.stderr
     resumed, straight = last_state(folder), last_state(trained)
     assert all(torch.equal(resumed[key], straight[key]) for key in straight)
 
 
 def test_resuming_with_another_configuration_is_refused_with_the_difference(train: Run, trained: Path) -> None:
-    result = train(trained, "--resume", "True", "--learning_rate", "0.5")
+    result = train(trained, "--resume", "True", "--learning_rate", "0.5", quick=SOME)
     assert result.returncode == 2
     assert "learning_rate" in result.stderr
 

@@ -23,9 +23,9 @@ def check_file(path: Path) -> list[Finding]:
     """
     if not path.is_file():
         return [Finding("CFG001", "error", f"there is no configuration file {path}", "check --config_file")]
-    text = path.read_text(encoding="utf-8")
-    duplicates = _duplicates_in_json(text) if path.suffix == ".json" else _duplicates_in_yaml(text)
     try:
+        text = path.read_text(encoding="utf-8")
+        duplicates = _duplicates_in_json(text) if path.suffix == ".json" else _duplicates_in_yaml(text)
         return [
             Finding("CFG003", "error", f"{where}the key {key!r} stands twice", "keep one", file=path.name)
             for where, key in duplicates
@@ -58,7 +58,9 @@ def _duplicates_in_yaml(text: str) -> Iterator[tuple[str, str]]:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
-    waiting = [] if root is None else [root]
+    if not isinstance(root, yaml.MappingNode):
+        raise ValueError("it holds no keys and values")
+    waiting: list[yaml.Node] = [root]
     while waiting:
         node = waiting.pop(0)
         if isinstance(node, yaml.SequenceNode):
@@ -80,5 +82,6 @@ def _duplicates_in_json(text: str) -> Iterator[tuple[str, str]]:
         found.extend(("", name) for name in sorted({name for name in names if names.count(name) > 1}))
         return dict(pairs)
 
-    json.loads(text, object_pairs_hook=collect)
+    if not isinstance(json.loads(text, object_pairs_hook=collect), dict):
+        raise ValueError("it holds no keys and values")
     yield from found

@@ -6,6 +6,7 @@ Bundles share the names of their keys (docs/reference/keys.md), so what a key ma
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,9 +64,30 @@ def _are_shares(value: Any) -> bool:
     return all(_is_number(share) and share >= 0 for share in value.values()) and sum(value.values()) > 0
 
 
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str | os.PathLike) and str(value) != ""
+
+
+def _is_resume(value: Any) -> bool:
+    return isinstance(value, bool) or (isinstance(value, str) and value.endswith(".pt"))
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+PATH = Rule("a path", _is_path)
 PROBABILITY = Rule("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1)
 SHAPE = Rule("a list of 2 or 3 whole numbers from 1, in voxels", _is_shape)
 RULES: dict[str, Rule] = {
+    "bundle_root": PATH,
+    "dataset_dir": PATH,
+    "output_dir": PATH,
+    "weights": _or_null(PATH),
+    "pretrained": _or_null(PATH),
+    # A text such as "false" is true to Python: a finished run would be written over.
+    "resume": Rule("true, false or a checkpoint CHECKPOINT.pt", _is_resume),
+    "allow": Rule("a list of fault codes", _are_texts),
     "seed": Rule(f"a whole number from 0 to {LARGEST_SEED}", lambda seed: _is_whole(seed, 0) and seed <= LARGEST_SEED),
     "fold": _whole(0),
     "num_workers": _whole(0),
@@ -86,7 +108,7 @@ RULES: dict[str, Rule] = {
     "ema_decay": Rule("a number from 0 to below 1", lambda value: _is_number(value) and 0 <= value < 1),
     "foreground_prior": Rule("a number between 0 and 1", lambda value: _is_number(value) and 0 < value < 1),
     "false_positive_budget": Rule("a number above 0", lambda value: _is_number(value) and value > 0),
-    "smoothing_mm": Rule("a number from 0, in mm", lambda value: _is_number(value) and value >= 0),
+    "smoothing_mm": Rule("a number from 0 to 20, in mm", lambda value: _is_number(value) and 0 <= value <= 20),
     "candidate_threshold": PROBABILITY,
     "mask_threshold": _or_null(PROBABILITY),
     "peak_threshold": _or_null(PROBABILITY),
@@ -110,7 +132,7 @@ def check_values(config: Mapping[str, Any]) -> dict[str, Finding]:
     values = {key: follow(config, value) for key, value in config.items()}
     plain = {key: value for key, value in values.items() if is_literal(value) and not looks_like_number(value)}
     refused = {
-        key: _refused(f"{key} is {plain[key]!r}, expected {rule.expected}")
+        key: _refused(f"{key} is {plain[key]!r}, expected {rule.expected}", _python_spelling(plain[key]))
         for key, rule in RULES.items()
         if key in plain and not rule.fits(plain[key])
     }
@@ -137,7 +159,9 @@ def _check_shapes(plain: Mapping[str, Any], values: Mapping[str, Any]) -> dict[s
         wrong = {key: shape for key, shape in shapes.items() if len(shape) != dimensions}
         return {key: _refused(f"{key} is {shape!r}, {expected}") for key, shape in wrong.items()}
     step = _total_stride(network)
-    patch = shapes.get("patch_size", [])
+    patch, crop = shapes.get("patch_size", []), shapes.get("crop_size", [])
+    if any(inner > outer for inner, outer in zip(patch, crop, strict=False)):
+        return {"crop_size": _refused(f"crop_size is {crop!r}, expected at least the patch_size {patch!r}")}
     if not any(size % step for size in patch):
         return {}
     near = [max(step, round(size / step) * step) for size in patch]
@@ -157,6 +181,13 @@ def _total_stride(network: Mapping[str, Any]) -> int:
     if not isinstance(strides, Sequence) or not all(_is_whole(stride, 1) for stride in strides):
         return 1
     return math.prod(strides)
+
+
+def _python_spelling(value: Any) -> str:
+    """Return advice for ``true`` and ``false`` as Python Fire, which reads monai.bundle's command line, leaves them."""
+    words = {"true": "True", "false": "False", "null": "None"}
+    known = isinstance(value, str) and value.lower() in words
+    return f"on monai.bundle's command line write {words[value.lower()]}" if known else ""
 
 
 def _refused(message: str, fix: str = "") -> Finding:

@@ -25,8 +25,9 @@ def check_description(model: Mapping[str, Any], file: str = "model.json") -> lis
     wrong = [
         f"{part}::{key} is {value!r}, expected {RULES[key].expected}"
         for part in PARTS
-        for key, value in model.get(part, {}).items()
-        if key in RULES and not RULES[key].fits(value)
+        for key, value in (model.get(part) or {}).items()
+        # Where a key may be null to mean "as model.json says", model.json itself has to say it.
+        if key in RULES and (value is None or not RULES[key].fits(value))
     ]
     slices, channels = model["preprocessing"].get("slices"), _input_channels(model["network"])
     if slices is not None and channels is not None and slices != channels:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -63,8 +64,24 @@ def _malformed(parts: dict[str, Any]) -> list[str]:
             paths = image if isinstance(image, list) else [image]
             if not paths or not all(isinstance(item, str) and item for item in paths):
                 texts.append(f'record {number} of "{part}" has no "image" that is a path or a list of paths')
-            elif not str(record.get("fold", 0)).lstrip("-").isdigit():
-                texts.append(f'record {number} of "{part}": fold {record["fold"]!r} is no number')
+                continue
+            texts += [f'record {number} of "{part}": {wrong}' for wrong in _wrong_values(record)]
+    return texts
+
+
+def _wrong_values(record: Record) -> list[str]:
+    """Return what a record says besides its image that cannot be meant."""
+    texts = []
+    if not re.fullmatch(r"-?[0-9]+", str(record.get("fold", 0))):
+        texts.append(f"fold {record['fold']!r} is no number")
+    labels = record["label"] if isinstance(record.get("label"), list) else [record.get("label") or ""]
+    if not all(isinstance(label, str) for label in labels):
+        texts.append(f"label {record['label']!r} is no path")
+    texts += [
+        f"{key} {record[key]!r} is no text"
+        for key in ("case", "subject")
+        if key in record and not (isinstance(record[key], str) and record[key])
+    ]
     return texts
 
 

@@ -118,7 +118,7 @@ def _problem(content: Any) -> str:
         return f"lacks {', '.join(missing)}"
     if content["format"] != FORMAT:
         return f"has format {content['format']}, this version reads {FORMAT}"
-    wrong = [key for key in MAPPINGS if not isinstance(content[key], dict)]
+    wrong = [key for key in (*MAPPINGS, "postprocessing") if not isinstance(content.get(key, {}), dict)]
     return f"is damaged: {', '.join(wrong)} must hold keys and values" if wrong else ""
 
 

@@ -283,17 +283,20 @@ def test_case_names_that_would_write_over_each_other_or_elsewhere_refuse(
 
 
 def test_records_without_a_usable_image_or_fold_are_all_named(prepared: Path, check: Check) -> None:
-    records = [{"image": 3}, "first.nii.gz", {"image": "images/first.nii.gz", "fold": "a"}, {"image": []}]
+    whole = {"image": "images/first.nii.gz"}
+    records = [{"image": 3}, "first.nii.gz", whole | {"fold": "--1"}, {"image": []}, whole | {"label": 5, "case": None}]
     (prepared / "datalist.json").write_text(json.dumps({"training": records, "testing": {}}), encoding="utf-8")
 
     result = check(prepared)
 
     assert result.returncode == 3
-    assert result.stderr.count("error[TRN011]") == 5
+    assert result.stderr.count("error[TRN011]") == 7
     for said in (
         'record 1 of "training" has no "image"',
         'record 2 of "training" has no "image"',
-        "record 3 of \"training\": fold 'a' is no number",
+        "record 3 of \"training\": fold '--1' is no number",
+        'record 5 of "training": label 5 is no path',
+        'record 5 of "training": case None is no text',
         'record 4 of "training" has no "image"',
         '"testing" is no list of records',
     ):

@@ -200,3 +200,11 @@ def test_an_interrupt_while_a_component_is_imported_is_an_interrupt(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         check_config({"part": {"_target_": "slow_to_import.Part"}})
+
+
+@pytest.mark.parametrize("content", [b"", b"- 1\n", b"seed: \xff\n", b"seed: [1\n"])
+def test_a_file_without_keys_and_values_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "mine.yaml").write_bytes(content)
+    (finding,) = check_file(tmp_path / "mine.yaml")
+    assert (finding.code, finding.file) == ("CFG003", "mine.yaml")
+    assert finding.message.startswith("cannot be read")

@@ -51,6 +51,14 @@ def test_values_at_the_ends_of_their_ranges_are_accepted(key: str) -> None:
         ("crop_size", [50], "a list of 2 or 3 whole numbers from 1, in voxels"),
         ("patch_size", 64, "a list of 2 or 3 whole numbers from 1, in voxels"),
         ("sampling", {"site": -0.5}, "shares from 0, not all 0"),
+        ("resume", "false", "true, false or a checkpoint CHECKPOINT.pt"),
+        ("resume", "ture", "true, false or a checkpoint CHECKPOINT.pt"),
+        ("dataset_dir", None, "a path"),
+        ("output_dir", 5, "a path"),
+        ("weights", 5, "a path, or null"),
+        ("allow", 5, "a list of fault codes"),
+        ("allow", [["NII004"]], "a list of fault codes"),
+        ("smoothing_mm", 1e9, "a number from 0 to 20, in mm"),
         ("sampling", {"site": 0, "background": 0}, "shares from 0, not all 0"),
     ],
 )
@@ -82,6 +90,14 @@ def test_a_patch_the_network_cannot_halve_is_refused_with_one_it_can() -> None:
     finding = check_values(SOUND | {"patch_size": [50, 64]})["patch_size"]
     assert "multiples of 8" in finding.message
     assert finding.fix == "such as [48, 64]"
+
+
+def test_a_crop_smaller_than_the_patch_is_refused() -> None:
+    assert "at least the patch_size" in check_values(SOUND | {"crop_size": [32, 96]})["crop_size"].message
+
+
+def test_true_as_text_is_advised_in_the_spelling_of_monai_s_command_line() -> None:
+    assert check_values({"resume": "true"})["resume"].fix == "on monai.bundle's command line write True"
 
 
 def test_sizes_with_another_number_of_axes_than_the_network_are_refused() -> None:

@@ -207,3 +207,8 @@ def test_on_a_terminal_a_bar_shows_every_iteration(tmp_path: Path, capsys: pytes
     ProgressLine(training.evaluator, terminal=True).attach(training.trainer)
     training.run()
     assert "validation 1" in capsys.readouterr().err
+
+
+def test_a_line_cut_short_by_a_power_failure_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "history.jsonl").write_text('{"epoch": 1}\n{"epoch": 2, "los')
+    assert read_history(tmp_path / "history.jsonl") == [{"epoch": 1}]

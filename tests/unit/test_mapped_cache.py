@@ -137,3 +137,11 @@ def test_a_failing_transform_leaves_nothing_behind(record: dict[str, Any], tmp_p
 def test_a_dataset_returns_what_its_transforms_return(record: dict[str, Any], tmp_path: Path) -> None:
     dataset = MappedDataset([record], Compose([Load()]), tmp_path / "cache")
     assert torch.equal(dataset[0]["image"].as_tensor(), Load()(record)["image"].as_tensor())
+
+
+def test_a_renamed_case_has_its_new_name_though_its_arrays_were_cached(record: dict[str, Any], tmp_path: Path) -> None:
+    first = MappedDataset([record | {"case": "before"}], Compose([Load()]), cache_dir=tmp_path / "cache")
+    assert first[0]["case"] == "before"
+    again = MappedDataset([record | {"case": "after"}], Compose([Load()]), cache_dir=tmp_path / "cache")
+    assert again[0]["case"] == again[0]["image"].meta["case"] == "after"
+    assert again.entries == first.entries

@@ -69,6 +69,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     [
         ("preprocessing", "window_hu", "wide", "preprocessing::window_hu is 'wide', expected two rising numbers"),
         ("thresholds", "mask_threshold", 7, "thresholds::mask_threshold is 7, expected a number from 0 to 1"),
+        ("thresholds", "mask_threshold", None, "thresholds::mask_threshold is None, expected a number from 0 to 1"),
         ("preprocessing", "slices", 9, "preprocessing::slices is 9, but the network has 7 input channels"),
     ],
 )

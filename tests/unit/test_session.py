@@ -107,6 +107,13 @@ def test_a_run_that_failed_later_is_kept(tmp_path: Path) -> None:
         session(tmp_path).begin()
 
 
+def test_a_checkpoint_without_its_run_s_record_is_not_resumed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "last.pt").touch()
+    with pytest.raises(DataError, match=r"no run\.json beside"):
+        session(tmp_path, resume=str(tmp_path / "elsewhere" / "last.pt")).begin()
+
+
 def test_two_runs_cannot_write_to_one_folder(tmp_path: Path) -> None:
     first = session(tmp_path)
     first.begin()

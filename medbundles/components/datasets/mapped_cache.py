@@ -208,10 +208,16 @@ def verify_entry(folder: Path) -> None:
             raise StaleEntry(f"{path.name} has another checksum than when it was written")
 
 
-def read_entry(folder: Path) -> Item:
-    """Return the item of an entry; arrays are mapped, not read, and changes to them never reach the file."""
+def read_entry(folder: Path, record: Item | None = None) -> Item:
+    """Return the item of an entry; arrays are mapped, not read, and changes to them never reach the file.
+
+    Args:
+        folder: the entry.
+        record: what the data list says now: an entry is known by its files alone, and its case may have been renamed.
+    """
     layout = _layout_of(folder, (folder / CONTENT_NAME).stat().st_mtime_ns)
-    item: Item = deepcopy(layout.values)
+    said_now = {key: value for key, value in (record or {}).items() if key not in layout.arrays}
+    item: Item = deepcopy(layout.values | said_now)
     for key, array in layout.arrays.items():
         tensor = torch.from_numpy(array.map(folder / f"{key}.npy"))
         if array.affine is not None:

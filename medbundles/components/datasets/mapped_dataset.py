@@ -44,7 +44,7 @@ class MappedDataset(Dataset):
         return self.cache.build(list(self.data), self.cache_workers)
 
     def _transform(self, index: int) -> Item:
-        return self.finish(read_entry(self.entries[index]))
+        return self.finish(read_entry(self.entries[index], self.data[index]))
 
     def finish(self, item: Item) -> Item:
         """Apply the transforms that are not cached."""

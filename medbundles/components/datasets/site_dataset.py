@@ -55,7 +55,7 @@ class SiteDataset(MappedDataset):
         """Return the sample of a :class:`Draw`, or the whole record of an integer index."""
         if not isinstance(index, Draw):
             return super().__getitem__(index)
-        item = read_entry(self.entries[index.record])
+        item = read_entry(self.entries[index.record], self.data[index.record])
         item |= {"kind": index.kind, "site": index.site}
         if isinstance(self.transform, Compose):
             self.transform.set_random_state(seed=index.seed)

@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -175,9 +176,13 @@ class History:
 
 
 def read_history(path: str | os.PathLike[str]) -> list[Row]:
-    """Return the lines of a ``history.jsonl``; none when there is no such file."""
+    """Return the lines of a ``history.jsonl``; none when there is no such file, and none for lines cut short."""
     file = Path(path)
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
+    rows: list[Row] = []
+    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
+        with suppress(ValueError):  # the power failed while it was written; its epoch is repeated
+            rows.append(json.loads(line))
+    return rows
 
 
 def _number(value: Any) -> float | None:

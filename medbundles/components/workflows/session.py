@@ -18,7 +18,7 @@ from medbundles.components.workflows.refusal import refuse
 from medbundles.components.workflows.resume import continue_record
 from medbundles.components.workflows.run_data import Kind, RunData
 from medbundles.components.workflows.run_record import RunRecord, Status, read_record, start_record
-from medbundles.errors import ConfigurationError, Finding, Interrupted, MedbundlesError, PartialFailure
+from medbundles.errors import ConfigurationError, DataError, Finding, Interrupted, MedbundlesError, PartialFailure
 from medbundles.io.datalist import Part, Record
 from medbundles.io.headers import Geometry
 from medbundles.io.locks import FolderLock
@@ -224,6 +224,11 @@ class RunSession:
         preflight.check_output(self.output_dir, earlier, self.overwrite, bool(self.resume))
         if isinstance(self.resume, str):
             earlier = read_record(Path(self.resume).parent)
+            if earlier is None or not Path(self.resume).is_file():
+                absent = "run.json beside" if earlier is None else "checkpoint at"
+                message = f"no {absent} {self.resume}: there is nothing to go on from"
+                fix = "resume in the run's own folder, or start from its weights with --pretrained"
+                raise DataError(findings=[Finding("TRN011", "error", message, fix, file=Path(self.resume).name)])
         if not self.resume or earlier is None:
             return None
         preflight.check_same_run(earlier, config, self._fingerprint())

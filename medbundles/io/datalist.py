@@ -13,6 +13,7 @@ from typing import Any, Literal, overload
 
 from medbundles.errors import DataError, Finding
 from medbundles.io.atomic import write_json
+from medbundles.io.grids import case_name
 
 DATALIST_NAME = "datalist.json"
 Record = dict[str, Any]
@@ -166,6 +167,6 @@ def _absolute(record: Record, root: Path) -> Record:
         elif isinstance(value, list):
             resolved[key] = [str(root / item) for item in value]
     first = resolved["image"] if isinstance(resolved["image"], str) else resolved["image"][0]
-    resolved.setdefault("case", Path(first).name.split(".nii")[0])
+    resolved.setdefault("case", case_name(first))
     resolved.setdefault("subject", resolved["case"])
     return resolved

@@ -131,3 +131,9 @@ def test_a_folder_without_volumes_says_what_is_expected(layout: Layout, names: t
 def test_a_path_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="TRN011"):
         find_cases(tmp_path / "nothing", ["ct"])
+
+
+@pytest.mark.parametrize(("file", "case"), [("anna.mhd", "anna"), ("a.b.nii.gz", "a.b"), ("c.nrrd", "c")])
+def test_a_record_without_a_case_is_named_after_its_file(tmp_path: Path, file: str, case: str) -> None:
+    (tmp_path / "datalist.json").write_text(json.dumps({"testing": [{"image": f"images/{file}"}]}))
+    assert [record["case"] for record in find_cases(tmp_path, ["ct"])] == [case]

@@ -178,3 +178,11 @@ def test_forms_that_disagree_are_refused_until_one_is_chosen(tmp_path: Path) -> 
         LoadVolumed("image")({"image": tmp_path / "a.nii.gz"})
     loaded = LoadVolumed("image", geometry="qform")({"image": tmp_path / "a.nii.gz"})["image"]
     np.testing.assert_allclose(np.diag(loaded.affine), [1, 1, 3, 1])
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 12), (1, 6, 4)])
+def test_axes_of_a_single_voxel_are_turned_like_any_other(tmp_path: Path, shape: tuple[int, int, int]) -> None:
+    array = np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
+    write_volume(tmp_path / "thin.nii.gz", array, affine_of("LPI"))
+    image = LoadVolumed("image")({"image": str(tmp_path / "thin.nii.gz")})["image"]
+    np.testing.assert_array_equal(np.asarray(image[0]), array[::-1, ::-1, ::-1])

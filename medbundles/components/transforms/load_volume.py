@@ -96,7 +96,10 @@ def as_ras_tensor(volume: Volume, path: Path) -> MetaTensor:
     orientation = Orientation.of(volume.affine)
     turned = _supported(orientation.to_ras(volume.array))
     # Slices first in memory, as files store them: four times faster to copy and to read slice by slice.
-    tensor = torch.from_numpy(np.ascontiguousarray(turned.transpose(2, 0, 1))).permute(1, 2, 0)[None]
+    levels = np.ascontiguousarray(turned.transpose(2, 0, 1))
+    if min(levels.strides) < 0:  # an axis of one voxel, turned: contiguous to NumPy, refused by PyTorch
+        levels = levels.copy()
+    tensor = torch.from_numpy(levels).permute(1, 2, 0)[None]
     affine = torch.from_numpy(orientation.ras_affine(volume.affine, volume.array.shape))
     meta = {
         "original_affine": torch.from_numpy(volume.affine.copy()),

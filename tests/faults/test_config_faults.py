@@ -144,6 +144,16 @@ def test_cfg002_a_value_out_of_range_is_refused_and_leaves_nothing(
     assert not (tmp_path / "run").exists()
 
 
+def test_cfg002_what_only_a_constructor_refuses_is_said_in_a_line_and_does_not_block_the_next_run(
+    train: Callable[..., tuple[int, str]],
+) -> None:
+    status, said = train("--optimizer::weight_decay", -1)
+    assert status == 2
+    assert "error[CFG002] torch.optim.SGD cannot be built: Invalid weight_decay value: -1" in said
+    assert "Traceback" not in said
+    assert train()[0] == 0
+
+
 def test_a_python_spelling_is_advised_where_monai_reads_the_command_line(bundle: Path, tmp_path: Path) -> None:
     ended = monai(
         "run", "training", "--config_file", bundle / "configs/train.yaml", "--overwrite", "true", cwd=tmp_path

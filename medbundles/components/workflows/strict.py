@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -17,6 +18,9 @@ from medbundles.components.workflows.active_config import raw_config
 from medbundles.components.workflows.endings import close_open_sessions
 from medbundles.components.workflows.refusal import refuse
 from medbundles.errors import ConfigurationError, Finding, MedbundlesError, causes
+
+# How MONAI begins the error around what a component's constructor raised.
+NOT_BUILT = re.compile(r"Failed to instantiate component '([^']*)'")
 
 
 class StrictWorkflow(ConfigWorkflow):
@@ -134,6 +138,18 @@ def _truthful_end() -> Iterator[None]:
     except BaseException as error:
         close_open_sessions(error)
         refusal = next((cause for cause in causes(error) if isinstance(cause, MedbundlesError)), None)
+        refusal = refusal or _not_built(error)
         if isinstance(error, SystemExit) or refusal is None or refusal is error:
             raise
         refuse(refusal)
+
+
+def _not_built(error: BaseException) -> ConfigurationError | None:
+    """Return the refusal of a component whose own constructor did not accept its arguments, in the end one line."""
+    chain = list(causes(error))
+    found = next((match for cause in chain if (match := NOT_BUILT.match(str(cause)))), None)
+    if found is None or not isinstance(chain[-1], ValueError | TypeError | AssertionError | KeyError | IndexError):
+        return None
+    reason = " ".join(str(chain[-1]).split()) or type(chain[-1]).__name__
+    finding = Finding("CFG002", "error", f"{found[1]} cannot be built: {reason}", "correct its arguments")
+    return ConfigurationError(findings=[finding])

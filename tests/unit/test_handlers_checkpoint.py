@@ -206,3 +206,8 @@ def test_a_state_that_no_checkpoint_can_hold_is_refused_before_the_first_epoch(t
 def test_weight_files_must_name_a_network(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="weight_files: critic is no network; known are generator"):
         TinyTraining(tmp_path, weight_files={"critic": "model.pt"})
+
+
+def test_of_equal_scores_the_later_epoch_is_kept(tmp_path: Path) -> None:
+    TinyTraining(tmp_path, epochs=3, scores=[0.5, 0.5, 0.4], interval=1, lower_is_better=False).run()
+    assert read_tensor_file(tmp_path / "best.pt")["trainer"]["epoch"] == 2

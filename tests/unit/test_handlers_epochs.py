@@ -126,6 +126,10 @@ def test_an_improvement_in_time_starts_the_count_again(tmp_path: Path) -> None:
     assert early_stopped(tmp_path, [1, 0, 2, 0, 3, 0], patience=2).trainer.state.epoch == 6
 
 
+def test_an_equal_score_is_no_improvement(tmp_path: Path) -> None:
+    assert early_stopped(tmp_path, [3, 3, 3, 3], patience=2).trainer.state.epoch == 3
+
+
 def test_no_patience_never_stops(tmp_path: Path) -> None:
     assert early_stopped(tmp_path, [3, 2, 1], patience=0).trainer.state.epoch == 3
 

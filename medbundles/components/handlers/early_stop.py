@@ -12,6 +12,7 @@ from medbundles.components.handlers.events import TrainingEvents, register_train
 from medbundles.errors import ConfigurationError
 
 COUNTER = "validations_without_improvement"
+BEST_SO_FAR = "best_metric_so_far"
 logger = logging.getLogger(__name__)
 
 
@@ -42,12 +43,16 @@ class EarlyStop:
         register_training_events(engine)
         track_validations(self.evaluator)
         setattr(self.evaluator.state, COUNTER, 0)
-        self.evaluator.state_dict_user_keys.append(COUNTER)
+        setattr(self.evaluator.state, BEST_SO_FAR, None)
+        self.evaluator.state_dict_user_keys.extend([COUNTER, BEST_SO_FAR])
         self.evaluator.add_event_handler(Events.EPOCH_COMPLETED, self._count, engine)
         engine.add_event_handler(TrainingEvents.RESTORED, self._stop_when_out_of_patience)
 
     def _count(self, evaluator: Any, trainer: Engine) -> None:
-        improved = evaluator.state.best_metric_epoch == evaluator.state.epoch
+        # Of equal scores the later is kept as the best, but nothing got better.
+        best, before = evaluator.state.best_metric, getattr(evaluator.state, BEST_SO_FAR)
+        improved = best == best and best != before  # NaN is no improvement
+        setattr(evaluator.state, BEST_SO_FAR, evaluator.state.best_metric)
         count = 0 if improved else getattr(evaluator.state, COUNTER) + 1
         count = int(cast(float, idist.broadcast(float(count), src=0)))
         setattr(evaluator.state, COUNTER, count)

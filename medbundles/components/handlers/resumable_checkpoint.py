@@ -175,10 +175,10 @@ class ResumableCheckpoint:
         return self._validated(epoch) and self.evaluator.state.best_metric_epoch == epoch
 
     def _is_better(self, current: float, best: float) -> bool:
-        """Compare key metrics; a number always beats NaN, which would otherwise never be replaced."""
+        """Compare key metrics: of equal scores the later wins, it has learned longer; a number always beats NaN."""
         if math.isnan(current) or math.isnan(best):
             return not math.isnan(current)
-        return current < best if self.lower_is_better else current > best
+        return current <= best if self.lower_is_better else current >= best
 
     def _evaluator_keys(self) -> list[str]:
         if self.evaluator is None:

@@ -1,5 +1,5 @@
 # docker build -t medbundles .
-# docker run --rm -v "$PWD/data:/data" -v "$PWD/runs:/work/runs" medbundles infer lung_nodule_ct_segmentation --dataset_dir /data
+# docker run --rm -v "$PWD/data:/data" -v "$PWD/runs:/home/medbundles/runs" medbundles infer lung_nodule_ct_segmentation --dataset_dir /data
 FROM python:3.11-slim
 
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
@@ -15,8 +15,8 @@ COPY configs configs
 COPY models models
 RUN pip install -c constraints.txt '.[openvino]' && rm -rf /source
 
-RUN useradd --create-home --uid 1000 medbundles && mkdir /work && chown medbundles /work
+RUN useradd --create-home --uid 1000 medbundles
 USER medbundles
-WORKDIR /work
+WORKDIR /home/medbundles
 ENTRYPOINT ["medbundles"]
 CMD ["--help"]

@@ -33,8 +33,12 @@ import json, sys
 
 summary = json.load(open(sys.argv[1]))
 lesions, pixels = summary["lesions"], summary["pixels"]
-print(f"{lesions['lesions']} nodules in {lesions['n']} scans: sensitivity {lesions['sensitivity']} at "
-      f"{lesions['false_positive_budget']} false positives a scan, mean Dice {pixels['dice']}")
+fixed = lesions["at_fixed_threshold"]
+print(f"{lesions['lesions']} nodules in {lesions['n']} scans, mean Dice {pixels['dice']:.2f}")
+print(f"at the threshold fixed in training, as infer uses it: sensitivity {fixed['sensitivity']:.2f}, "
+      f"{fixed['false_positives_per_scan']:.1f} false positives a scan")
+print(f"at the threshold that gives {lesions['false_positive_budget']:g} false positives a scan here: "
+      f"sensitivity {lesions['sensitivity']:.2f}")
 PYTHON
 
 step "look at"

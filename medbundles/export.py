@@ -20,6 +20,7 @@ from medbundles.io.atomic import atomic_path
 from medbundles.io.hashing import sha256_file
 from medbundles.io.model_json import MODEL_JSON, WEIGHTS_NAME, locate_weights, read_model
 from medbundles.registry import METADATA, RESULTS, bundle_folder, with_bundle_root
+from medbundles.weights_page import weights_page
 
 if TYPE_CHECKING:
     import torch
@@ -118,7 +119,7 @@ def stage_sources(bundle: Path, root: Path) -> None:
 
 
 def stage_weights(source: Path, models: Path) -> None:
-    """Copy ``model.pt``, ``model.json`` and further weights that ``model.json`` lists, under their released names."""
+    """Copy ``model.pt``, ``model.json`` and further weights that it lists, and say in ``docs`` where they come from."""
     models.mkdir(parents=True)
     description = read_model(source)
     shutil.copyfile(source, models / WEIGHTS_NAME)
@@ -129,6 +130,9 @@ def stage_weights(source: Path, models: Path) -> None:
         description["files"][WEIGHTS_NAME] = description["files"].pop(source.name, sha256_file(source))
     text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
     (models / MODEL_JSON).write_text(text, encoding="utf-8", newline="\n")
+    page = models.parent / "docs" / "weights.md"
+    page.parent.mkdir(exist_ok=True)
+    page.write_text(weights_page(description), encoding="utf-8", newline="\n")
     if source.with_name(RESULTS).is_file():
         shutil.copyfile(source.with_name(RESULTS), models / RESULTS)
 

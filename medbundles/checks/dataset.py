@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from medbundles.checks import nifti
@@ -13,7 +14,7 @@ from medbundles.checks.verdict import apply_allow, has_errors, severity
 from medbundles.checks.voxels import VoxelFacts, facts_of_all
 from medbundles.errors import Finding, MedbundlesError
 from medbundles.io.cases import check_names
-from medbundles.io.datalist import Part, Record, read_datalist, records
+from medbundles.io.datalist import DATALIST_NAME, Part, Record, read_datalist, records
 from medbundles.io.headers import Geometry
 
 # More notes than this of one kind are said in one line with their count.
@@ -61,7 +62,7 @@ def check_dataset(
         patch_size=patch_size,
     )
     # Contents are compared only when all files can be read; subjects are known from the list alone.
-    findings += check_leaks(parts, modality, geometry, contents=not has_errors(findings))
+    findings += check_leaks(parts, modality, geometry, contents=not has_errors(findings)) + check_folds(parts)
     return sorted(findings, key=severity)
 
 
@@ -96,6 +97,20 @@ def check_records(
     if label_values is not None:
         findings += _check_labels(cases, label_values, geometry)
     return sorted(_summarized(apply_allow(findings, allow)), key=severity)
+
+
+def check_folds(parts: Mapping[str, Sequence[Record]]) -> list[Finding]:
+    """TRN011: training records of a single fold, which leave nothing to train on or nothing to validate with.
+
+    Args:
+        parts: records by the name of their part, as :func:`check_leaks` takes them.
+    """
+    folds = [name for name in parts if name.startswith("fold ")]
+    if len(folds) != 1:
+        return []
+    message = f'all {len(parts[folds[0]])} records under "training" have {folds[0]}: training needs at least two folds'
+    fix = 'number them by "fold", all scans of a subject alike; what is only evaluated belongs under "testing"'
+    return [Finding("TRN011", "warning", message, fix, file=DATALIST_NAME)]
 
 
 def check_leaks(
@@ -154,7 +169,7 @@ def _check_labels(cases: Sequence[Record], allowed: Collection[int], geometry: G
             findings.append(Finding("NII016", "error", message, "add it, or take the case out", case=str(case["case"])))
             continue
         label = Path(case["label"])
-        wrong = _check_label_header(label, case, geometry)
+        wrong = _check_label_header(label, case, geometry, _shown(label, case))
         findings += of_case(wrong, case)
         if not has_errors(wrong):
             sound[label] = case
@@ -163,21 +178,30 @@ def _check_labels(cases: Sequence[Record], allowed: Collection[int], geometry: G
     for label, case in sound.items():
         measured = facts[label]
         if isinstance(measured, MedbundlesError):
-            findings += of_case(measured.findings, case)
+            findings += of_case([replace(finding, file=_shown(label, case)) for finding in measured.findings], case)
             continue
-        findings += of_case(nifti.check_label_values(measured, allowed, label.name), case)
+        findings += of_case(nifti.check_label_values(measured, allowed, _shown(label, case)), case)
         if measured.nonzero == 0 and measured.nonfinite == 0:
             empty.append(case)
     return findings + _check_empty(empty, len(cases))
 
 
-def _check_label_header(label: Path, case: Record, geometry: Geometry | None) -> list[Finding]:
+def _shown(file: Path, case: Record) -> str:
+    """Name a file for a message; where image and label are both called ``anna.nii.gz``, with its folder."""
+    alike = Path(case["label"]).name == images_of(case)[0].name
+    return f"{file.parent.name}/{file.name}" if alike else file.name
+
+
+def _check_label_header(label: Path, case: Record, geometry: Geometry | None, name: str) -> list[Finding]:
     header, findings = examine(label, geometry)
     if header is None:
-        return findings
+        return [replace(finding, file=name) for finding in findings]
+    header = replace(header, name=name)
+    findings = [replace(finding, file=name) for finding in findings]
     findings += nifti.check_axes(header) + nifti.check_label_storage(header)
     reference, _ = examine(images_of(case)[0], geometry)  # its own faults were told with the images
     if reference is not None:
+        reference = replace(reference, name=_shown(images_of(case)[0], case))
         findings += nifti.check_world(header, aligned=True) + nifti.check_same_grid(reference, header)
     return findings
 
@@ -190,7 +214,7 @@ def _check_empty(empty: Sequence[Record], cases: int) -> list[Finding]:
     if len(empty) < cases:
         return [Finding("NII011", "note", f"{message} (negative cases)")]
     fix = "look at the labels: were they converted or resampled away?"
-    first, file = str(empty[0]["case"]), Path(empty[0]["label"]).name
+    first, file = str(empty[0]["case"]), _shown(Path(empty[0]["label"]), empty[0])
     return [Finding("NII011", "error", f"{message}: there is nothing to learn", fix, case=first, file=file)]
 
 

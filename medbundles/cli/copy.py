@@ -32,5 +32,5 @@ def copy(
         shutil.copytree(model.folder, directory / "models")
     for config in sorted((directory / "configs").glob("*.yaml")):
         write_text(config, with_bundle_root(config.read_text(encoding="utf-8"), directory.resolve().as_posix()))
-    print(f"{name} copied to {directory}; try")
-    print(f"  python -m monai.bundle run --config_file {directory}/configs/train.yaml")
+    print(f"{name} copied to {directory}; its path stands for its name in every command:")
+    print(f"  medbundles train {directory} --dataset_dir DATA --output_dir RUN")

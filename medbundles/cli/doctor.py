@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False) -> None:
-    """Report versions, the device and why, memory, disk and the optional extras; ends 4 when something is missing."""
+    """Report versions, the device and why, memory, disk, optional extras; ends 4 when a core package is missing."""
     from medbundles.errors import EnvironmentFailure
 
     report = examine()

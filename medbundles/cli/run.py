@@ -40,7 +40,10 @@ def train(context: typer.Context, name: Name, overlay: Overlays = None, config_f
 
 
 def evaluate(context: typer.Context, name: Name, overlay: Overlays = None, config_file: Files = None) -> None:
-    """Evaluate a trained bundle: --dataset_dir DATA --weights RUN/model.pt, and any other key as --key value."""
+    """Evaluate a trained bundle: --dataset_dir DATA --weights RUN/model.pt, and any other key as --key value.
+
+    Tables and pictures go to --output_dir; without it to runs/NAME/evaluate_TIME, which the last line names.
+    """
     _run("evaluate", name, overlay or (), config_file or (), context.args)
 
 

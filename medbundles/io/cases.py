@@ -14,6 +14,8 @@ from medbundles.io.grids import case_name, has_image_suffix
 
 # What may stand between a case's and a channel's name: CASE_t1.nii.gz, CASE-t1.nii.gz, CASE t1.nii.gz.
 SEPARATORS = ("_", "-", ".", " ")
+# The folders of a data set, not two cases of these names.
+UNLISTED = ("images", "labels")
 # A case's name becomes the beginning of output files, so it must be one on every system.
 FORBIDDEN_IN_NAMES = frozenset('/\\:*?"<>|')
 
@@ -62,6 +64,10 @@ def _raw_cases(root: Path, channels: Sequence[str]) -> tuple[list[Record], list[
     if not root.is_dir():
         fix = "give a folder of images, a prepared folder, or one image"
         raise DataError(findings=[Finding("TRN011", "error", f"no folder or image at {root}", fix)])
+    if all((root / name).is_dir() for name in UNLISTED):
+        message = f"no {DATALIST_NAME} in {root}, which has {' and '.join(f'{name}/' for name in UNLISTED)}"
+        fix = f"write it as docs/how_to/own_data.md shows; to apply a bundle only, give {root / UNLISTED[0]}"
+        raise DataError(findings=[Finding("TRN011", "error", message, fix)])
     files = _volumes(root)
     if files and _is_one_case(files, channels):
         record, findings = _folder_case(root, files, channels)

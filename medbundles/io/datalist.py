@@ -16,6 +16,7 @@ from medbundles.io.atomic import write_json
 from medbundles.io.grids import case_name
 
 DATALIST_NAME = "datalist.json"
+PARTS = ("training", "testing")
 Record = dict[str, Any]
 Part = Literal["training", "validation", "testing"]
 
@@ -43,14 +44,25 @@ def read_datalist(dataset_dir: str | os.PathLike[str]) -> dict[str, list[Record]
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DataError(findings=[Finding("TRN011", "error", f"not JSON: {error}", fix, file=path.name)]) from error
-    parts = {key: content.get(key, []) for key in ("training", "testing")} if isinstance(content, dict) else {}
-    malformed = [Finding("TRN011", "error", text, fix, file=path.name) for text in _malformed(parts)]
+    content = content if isinstance(content, dict) else {}
+    parts = {key: content.get(key, []) for key in PARTS}
+    wrong = _misnamed(content) + _malformed(parts)
+    malformed = [Finding("TRN011", "error", text, fix, file=path.name) for text in wrong]
     if malformed:
         raise DataError(findings=malformed)
     if not any(parts.values()):
         message = 'neither "training" nor "testing" holds a record'
         raise DataError(findings=[Finding("TRN011", "error", message, fix, file=path.name)])
     return parts
+
+
+def _misnamed(content: dict[str, Any]) -> list[str]:
+    """Return what is said of records under another name than a part's: ``"test"`` would be left out in silence."""
+    return [
+        f'records under "{name}", expected "training" (its folds say who validates) or "testing"'
+        for name, entries in content.items()
+        if name not in PARTS and isinstance(entries, list) and any(isinstance(entry, dict) for entry in entries)
+    ]
 
 
 def _malformed(parts: dict[str, Any]) -> list[str]:
@@ -116,8 +128,16 @@ def records(dataset_dir: str | os.PathLike[str], part: Part, fold: int = 0) -> l
     if not found:
         folds = sorted({int(record.get("fold", 0)) for record in lists["training"]})
         message = f'no record for {part} with fold {fold} (folds in "training": {folds})'
-        raise DataError(findings=[Finding("TRN011", "error", message, "choose another --fold", file=DATALIST_NAME)])
+        raise DataError(findings=[Finding("TRN011", "error", message, _fold_advice(part, folds), file=DATALIST_NAME)])
     return found
+
+
+def _fold_advice(part: Part, folds: Sequence[int]) -> str:
+    if part == "testing":
+        return 'add records under "testing", or --part validation'
+    if len(folds) > 1:
+        return "choose another --fold"
+    return 'give the records under "training" at least two different values of "fold": 0, 1, ...'
 
 
 class Records(Sequence[Record]):

@@ -29,3 +29,8 @@ def test_an_existing_folder_is_not_touched(medbundles_command: Command, tmp_path
 def test_only_the_top_level_key_is_replaced() -> None:
     text = "bundle_root: bundles/a   # where it lies\nother:\n  bundle_root: bundles/b\npath: $@bundle_root + '/x'\n"
     assert with_bundle_root(text, ".") == text.replace("bundles/a", '"."')
+
+
+def test_the_hint_names_the_copy_s_path_and_the_data(medbundles_command: Command, tmp_path: Path) -> None:
+    answer = medbundles_command("copy", BUNDLE, "copied", cwd=tmp_path)
+    assert "medbundles train copied --dataset_dir" in answer.stdout

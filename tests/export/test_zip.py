@@ -28,6 +28,7 @@ def test_it_holds_what_a_bundle_must_hold(unzipped: Path) -> None:
         "configs/inference.yaml",
         "configs/train.yaml",
         "docs/README.md",
+        "docs/weights.md",
         "models/model.pt",
         "models/model.json",
         "models/model.safetensors",
@@ -116,3 +117,10 @@ def test_another_loaded_version_is_found(unzipped: Path, tmp_path: Path) -> None
     (finding,) = check_loaded_version(other)
     assert finding.code == "CFG005"
     assert str(other) in finding.fix
+
+
+def test_the_page_on_the_weights_names_their_hash_and_origin(unzipped: Path) -> None:
+    page = (unzipped / "docs" / "weights.md").read_text()
+    assert json.loads((unzipped / "models" / "model.json").read_text())["files"]["model.pt"] in page
+    assert "not a medical device" in page
+    assert "unknown" in page  # this test's model.json does not say how it was trained

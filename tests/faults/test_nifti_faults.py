@@ -100,9 +100,9 @@ def test_a_label_on_a_shifted_grid_refuses_unless_allowed(prepared: Path, check:
     shifted[2, 3] = 4.0
     write_volume(prepared / "labels" / "first.nii.gz", label, shifted)
 
-    assert_found(check(prepared), "NII004", "first", "first.nii.gz", r"4\.0 mm at the far corner", "--allow")
+    assert_found(check(prepared), "NII004", "first", "labels/first.nii.gz", r"4\.0 mm at the far corner", "--allow")
     allowed = check(prepared, "--allow", "['NII004']")
-    assert_found(allowed, "NII004", "first", "first.nii.gz", r"\(allowed\)", level="warning")
+    assert_found(allowed, "NII004", "first", "labels/first.nii.gz", r"\(allowed\)", level="warning")
 
 
 def test_a_label_of_another_size_refuses_whatever_is_allowed(prepared: Path, check: Check) -> None:
@@ -110,7 +110,7 @@ def test_a_label_of_another_size_refuses_whatever_is_allowed(prepared: Path, che
 
     result = check(prepared, "--allow", "['NII004']")
 
-    assert_found(result, "NII004", "first", "first.nii.gz", "40 x 36 x 11 voxels", "40 x 36 x 12")
+    assert_found(result, "NII004", "first", "labels/first.nii.gz", "40 x 36 x 11 voxels", "40 x 36 x 12")
 
 
 def test_sform_and_qform_that_disagree_refuse_until_one_is_chosen(cases: Path, check: Check, scan: Scan) -> None:
@@ -158,7 +158,7 @@ def test_label_values_outside_the_set_refuse_with_values_and_file(prepared: Path
 
     result = check(prepared)
 
-    assert_found(result, "NII009", "first", "first.nii.gz", r"label values 0\.5 ", "expected 0, 1")
+    assert_found(result, "NII009", "first", "labels/first.nii.gz", r"label values 0\.5 ", "expected 0, 1")
     assert_found(result, "NII009", "second", "second.nii.gz", "label values -1 ")
     assert_found(result, "NII009", "third", "third.nii.gz", "label values 7 ")
 
@@ -169,7 +169,7 @@ def test_a_label_file_with_a_scale_factor_refuses(prepared: Path, check: Check) 
 
     edit_header(prepared / "labels" / "first.nii.gz", scale)
 
-    assert_found(check(prepared), "NII009", "first", "first.nii.gz", r"scl_slope 0\.5")
+    assert_found(check(prepared), "NII009", "first", "labels/first.nii.gz", r"scl_slope 0\.5")
 
 
 def test_some_empty_labels_are_counted_and_all_of_them_refuse(prepared: Path, check: Check) -> None:
@@ -181,7 +181,7 @@ def test_some_empty_labels_are_counted_and_all_of_them_refuse(prepared: Path, ch
 
     for case in ("second", "third"):
         write_volume(prepared / "labels" / f"{case}.nii.gz", empty, AFFINE)
-    assert_found(check(prepared), "NII011", "first", "first.nii.gz", "3 of 3 labels are empty")
+    assert_found(check(prepared), "NII011", "first", "labels/first.nii.gz", "3 of 3 labels are empty")
 
 
 def test_a_constant_image_is_noticed(prepared: Path, check: Check) -> None:
@@ -258,7 +258,7 @@ def test_a_listed_file_that_is_absent_is_named_with_all_other_faults(prepared: P
     result = check(prepared)
 
     assert_found(result, "NII016", "first", "first.nii.gz", "does not exist")
-    assert_found(result, "NII016", "second", "second.nii.gz", "does not exist")
+    assert_found(result, "NII016", "second", "labels/second.nii.gz", "does not exist")
     assert_found(result, "NII014", "second", "third.nii.gz", "the same subject")
 
 

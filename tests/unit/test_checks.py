@@ -11,12 +11,12 @@ import pytest
 
 from medbundles.checks import voxels
 from medbundles.checks.cases import check_cases
-from medbundles.checks.dataset import check_records
+from medbundles.checks.dataset import check_dataset, check_records
 from medbundles.checks.nifti import check_axes, check_memory, check_same_grid
 from medbundles.checks.nonfinite import repair_nonfinite
 from medbundles.checks.verdict import refuse
 from medbundles.errors import ConfigurationError, DataError, EnvironmentFailure, Finding
-from medbundles.io.datalist import Record
+from medbundles.io.datalist import Record, records, write_datalist
 from medbundles.io.headers import ImageHeader
 from medbundles.io.images import write_volume
 
@@ -260,3 +260,41 @@ def test_findings_are_plain_data_for_records(two_cases: list[Record]) -> None:
     _, findings = check_cases(two_cases, channels=["ct"], modality="CT", skip_bad_cases=True)
 
     assert json.loads(json.dumps([finding.as_dict() for finding in findings]))[0]["file"] == "bad.nii.gz"
+
+
+@pytest.fixture
+def list_of_one(tmp_path: Path) -> Path:
+    """A data list whose only case has an image and a label of the same name in two folders."""
+    scan = np.linspace(-1000, 200, 4000).reshape(20, 20, 10).astype(np.int16)
+    write_volume(tmp_path / "images" / "anna.nii.gz", scan, AFFINE)
+    write_volume(tmp_path / "labels" / "anna.nii.gz", (scan > 0).astype(np.uint8), np.diag([2.0, 2.0, 2.0, 1.0]))
+    write_datalist(tmp_path, [{"image": "images/anna.nii.gz", "label": "labels/anna.nii.gz"}], [])
+    return tmp_path
+
+
+def test_image_and_label_of_one_name_are_told_apart(list_of_one: Path) -> None:
+    findings = check_dataset(list_of_one, label_values=(0, 1), channels=["ct"])
+
+    (moved,) = [finding for finding in findings if finding.code == "NII004"]
+    assert moved.file == "labels/anna.nii.gz"
+    assert "differs from images/anna.nii.gz" in moved.message
+
+
+def test_a_list_of_one_fold_is_said_before_training_refuses_it(list_of_one: Path) -> None:
+    findings = check_dataset(list_of_one, label_values=(0, 1), channels=["ct"])
+
+    assert any("at least two folds" in finding.message for finding in findings if finding.code == "TRN011")
+
+
+def test_training_on_one_fold_says_to_give_folds(list_of_one: Path) -> None:
+    with pytest.raises(DataError, match="at least two different values"):
+        records(list_of_one, "training", fold=0)
+
+
+@pytest.mark.parametrize("name", ["test", "validation", "trainig"])
+def test_records_under_an_unknown_name_are_refused(list_of_one: Path, name: str) -> None:
+    path = list_of_one / "datalist.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: [{"image": "images/anna.nii.gz"}]}))
+
+    with pytest.raises(DataError, match=f'records under "{name}"'):
+        check_dataset(list_of_one, label_values=(0, 1), channels=["ct"])

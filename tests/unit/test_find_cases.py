@@ -137,3 +137,10 @@ def test_a_path_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 def test_a_record_without_a_case_is_named_after_its_file(tmp_path: Path, file: str, case: str) -> None:
     (tmp_path / "datalist.json").write_text(json.dumps({"testing": [{"image": f"images/{file}"}]}))
     assert [record["case"] for record in find_cases(tmp_path, ["ct"])] == [case]
+
+
+def test_a_data_set_without_its_list_is_no_pair_of_cases(layout: Layout) -> None:
+    root = layout("images/a.nii", "images/b.nii", "labels/a.nii", "labels/b.nii")
+
+    with pytest.raises(DataError, match=r"no datalist\.json .* images/ and labels/"):
+        find_cases(root, ["ct"])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from medbundles.checks.model import check_description
+from medbundles.components.handlers.model_record import command_line
 from medbundles.components.workflows.preflight import check_weights
 from medbundles.errors import ConfigurationError, DataError
 from medbundles.io.model_json import read_model
@@ -83,3 +84,17 @@ def test_a_run_is_refused_before_it_starts(tmp_path: Path) -> None:
     file = weights(tmp_path, MODEL | {"preprocessing": {"slices": 4}})
     with pytest.raises(ConfigurationError, match=r"CFG004.*slices is 4"):
         check_weights([file], {"bundle": "tiny"})
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        ("/home/anna/.venv/lib/python3.12/site-packages/monai/bundle/__main__.py", "python -m monai.bundle run 'a b'"),
+        ("/home/anna/.venv/bin/medbundles", "medbundles run 'a b'"),
+    ],
+)
+def test_the_recorded_command_can_be_typed_anywhere(
+    monkeypatch: pytest.MonkeyPatch, program: str, expected: str
+) -> None:
+    monkeypatch.setattr("sys.argv", [program, "run", "a b"])
+    assert command_line() == expected

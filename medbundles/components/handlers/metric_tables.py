@@ -60,7 +60,10 @@ class MetricTables:
         drawn = any(len(curve.thresholds) for curve in curves.values())
         if drawn:
             draw_froc(picture, curves)
-        print(f"{len(rows)} case(s): {'; '.join(headlines(summary))} (95 % intervals by case)", file=sys.stderr)
+        intervals = " (95 % intervals by case)" if len(rows) > 1 else ""
+        print(f"{len(rows)} case(s): {'; '.join(headlines(summary))}{intervals}", file=sys.stderr)
+        if curves and not drawn:
+            print(f"no {FROC_NAME}: no scan has a lesion or a finding to draw a curve from", file=sys.stderr)
         names = ", ".join(str(path) for path in (table, summary_file, *([picture] if drawn else [])))
         print(f"tables: {names}", file=sys.stderr, flush=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -89,7 +90,7 @@ class ModelRecord:
         training = self.training | {
             "epoch": int(engine.state.epoch),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": " ".join(sys.argv),
+            "command": command_line(),
             "versions": {
                 "medbundles": __version__,
                 "monai": monai.__version__,
@@ -99,6 +100,13 @@ class ModelRecord:
         }
         model = self.description | {"thresholds": thresholds, "training": training}
         write_model(self.output_dir, model, self.weight_files)
+
+
+def command_line() -> str:
+    """Return the command of this process as one would type it anywhere: without the folder Python lies in."""
+    program = Path(sys.argv[0])
+    module = "monai.bundle" if program.parts[-3:-1] == ("monai", "bundle") else ""
+    return shlex.join([*(("python", "-m", module) if module else (program.name,)), *sys.argv[1:]])
 
 
 def _data_hashes(dataset_dir: str | os.PathLike[str] | None) -> dict[str, str]:

@@ -159,7 +159,7 @@ def test_label_values_outside_the_set_refuse_with_values_and_file(prepared: Path
     result = check(prepared)
 
     assert_found(result, "NII009", "first", "labels/first.nii.gz", r"label values 0\.5 ", "expected 0, 1")
-    assert_found(result, "NII009", "second", "second.nii.gz", "label values -1 ")
+    assert_found(result, "NII009", "second", "labels/second.nii.gz", "label values -1 ")
     assert_found(result, "NII009", "third", "third.nii.gz", "label values 7 ")
 
 

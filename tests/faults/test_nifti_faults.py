@@ -160,7 +160,7 @@ def test_label_values_outside_the_set_refuse_with_values_and_file(prepared: Path
 
     assert_found(result, "NII009", "first", "labels/first.nii.gz", r"label values 0\.5 ", "expected 0, 1")
     assert_found(result, "NII009", "second", "labels/second.nii.gz", "label values -1 ")
-    assert_found(result, "NII009", "third", "third.nii.gz", "label values 7 ")
+    assert_found(result, "NII009", "third", "labels/third.nii.gz", "label values 7 ")
 
 
 def test_a_label_file_with_a_scale_factor_refuses(prepared: Path, check: Check) -> None:

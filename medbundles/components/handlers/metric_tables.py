@@ -11,13 +11,15 @@ from typing import Any
 from ignite.engine import Engine, Events
 
 from medbundles.components.distributed import is_writer
-from medbundles.components.metrics import CaseMetric, Froc, LesionDetection
+from medbundles.components.metrics import CaseMetric, Froc, LesionDetection, NoduleDetection
 from medbundles.components.metrics.froc import LUNA16_RATES
 from medbundles.io.atomic import atomic_path, write_csv, write_json
 
 TABLE_NAME = "metrics.csv"
 SUMMARY_NAME = "summary.json"
 FROC_NAME = "froc.png"
+# The metrics whose curves are drawn.
+CURVES = (LesionDetection, NoduleDetection)
 
 
 class MetricTables:
@@ -56,7 +58,7 @@ class MetricTables:
         write_csv(table, rows, columns or ["case"])
         summary = {name: metric.summary() for name, metric in self.metrics.items()}
         write_json(summary_file, summary)
-        curves = {name: metric.froc() for name, metric in self.metrics.items() if isinstance(metric, LesionDetection)}
+        curves = {name: metric.froc() for name, metric in self.metrics.items() if isinstance(metric, CURVES)}
         drawn = any(len(curve.thresholds) for curve in curves.values())
         if drawn:
             draw_froc(picture, curves)
@@ -80,6 +82,9 @@ def headlines(summary: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         if "sensitivity" in content:
             budget = content["false_positive_budget"]
             yield f"sensitivity {_value('sensitivity', content)} at {budget:g} false positives a case"
+        if "luna16_score" in content:
+            yield f"LUNA16 score {_value('luna16_score', content)}"
+            continue
         if "at_fixed_threshold" in content:
             fixed = content["at_fixed_threshold"]
             rate = _value("false_positives_per_scan", fixed)

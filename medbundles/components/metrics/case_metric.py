@@ -21,7 +21,7 @@ from torch import Tensor
 
 from medbundles.components.distributed import rank, world_size
 from medbundles.errors import ConfigurationError, DataError, Finding
-from medbundles.io.images import case_name, voxel_volume_mm3
+from medbundles.io.grids import Affine, case_name, voxel_volume_mm3
 
 # Probabilities averaged over overlapping windows leave [0, 1] by rounding; logits leave it by far more.
 ROUNDING = 1e-4
@@ -50,12 +50,14 @@ class ScoredCase:
         probability: ``(H, W)`` or ``(H, W, D)`` in [0, 1], not copied where it lay in memory already.
         label: the same shape, boolean.
         voxel_mm3: volume of a voxel; None where neither tensor knows its affine.
+        affine: 4x4, voxel index to RAS+ mm; None where neither tensor knows it.
     """
 
     case: str
     probability: npt.NDArray[np.floating[Any]]
     label: npt.NDArray[np.bool_]
     voxel_mm3: float | None
+    affine: Affine | None = None
 
 
 class CaseMetric(Metric, Generic[Row]):
@@ -142,9 +144,9 @@ class CaseMetric(Metric, Generic[Row]):
             probability = _array(plain if plain.dtype in (torch.float32, torch.float64) else plain.float())
             _refuse_non_probabilities(name, probability)
             channel = self.channel if label.shape[0] > 1 else 0
-            yield ScoredCase(
-                name, probability, _array(label.detach()[channel].cpu() > 0), _voxel_mm3(label, prediction)
-            )
+            affine = _affine(label, prediction)
+            voxel_mm3 = None if affine is None else voxel_volume_mm3(affine)
+            yield ScoredCase(name, probability, _array(label.detach()[channel].cpu() > 0), voxel_mm3, affine)
 
 
 def _array(tensor: Tensor) -> npt.NDArray[Any]:
@@ -166,9 +168,9 @@ def _case_name(*tensors: Tensor) -> str | None:
     return None
 
 
-def _voxel_mm3(*tensors: Tensor) -> float | None:
+def _affine(*tensors: Tensor) -> Affine | None:
     affines = (np.asarray(t.affine, dtype=np.float64) for t in tensors if isinstance(t, MetaTensor))
-    return next((voxel_volume_mm3(affine) for affine in affines if affine.shape == (4, 4)), None)
+    return next((affine for affine in affines if affine.shape == (4, 4)), None)
 
 
 def _refuse_non_probabilities(case: str, probability: npt.NDArray[Any]) -> None:

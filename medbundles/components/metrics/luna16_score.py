@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from medbundles.components.metrics.froc import LUNA16_RATES, NOT_FOUND, froc_curve
+from medbundles.components.metrics.froc import LUNA16_RATES, NOT_FOUND, Scan, froc_curve
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -71,7 +71,7 @@ def score_scan(
     return ScoredScan(best, scores[missed & ~ignored], int((missed & ignored).sum()))
 
 
-def sensitivities(scans: Sequence[ScoredScan]) -> dict[float, float]:
+def sensitivities(scans: Sequence[Scan]) -> dict[float, float]:
     """Return the sensitivity at LUNA16's seven rates of false positives a scan, linear between the curve's points.
 
     NaN where no scan has a nodule.
@@ -82,7 +82,7 @@ def sensitivities(scans: Sequence[ScoredScan]) -> dict[float, float]:
     return {rate: float(np.interp(rate, rates, found)) for rate in LUNA16_RATES}
 
 
-def luna16_score(scans: Sequence[ScoredScan]) -> float:
+def luna16_score(scans: Sequence[Scan]) -> float:
     """Return the challenge's score: the mean of the :func:`sensitivities`."""
     return float(np.mean(list(sensitivities(scans).values())))
 

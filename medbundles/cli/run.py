@@ -1,4 +1,4 @@
-"""``medbundles train``, ``evaluate`` and ``infer``: a bundle's own configuration, run strictly."""
+"""``medbundles train``, ``evaluate``, ``mine`` and ``infer``: a bundle's own configuration, run strictly."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from typing import Annotated
 
 import typer
 
-from medbundles.errors import Interrupted
+from medbundles.errors import ConfigurationError, Finding, Interrupted
 from medbundles.registry import bundle_folder, content_root, require
 
 # Which of a bundle's files make up a command; overlays go before the last of several.
-FILES = {"train": ("train.yaml",), "evaluate": ("train.yaml", "evaluate.yaml"), "infer": ("inference.yaml",)}
+FILES = {
+    "train": ("train.yaml",),
+    "evaluate": ("train.yaml", "evaluate.yaml"),
+    "mine": ("train.yaml", "evaluate.yaml", "mine.yaml"),
+    "infer": ("inference.yaml",),
+}
 
 Name = Annotated[str, typer.Argument(help="Bundle: a name that `medbundles info` lists, or a bundle's folder.")]
 Overlays = Annotated[
@@ -30,7 +35,7 @@ Files = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     settings = {"allow_extra_args": True, "ignore_unknown_options": True}
-    for command in (train, evaluate, infer):
+    for command in (train, evaluate, mine, infer):
         app.command(command.__name__, context_settings=settings)(command)
 
 
@@ -47,6 +52,11 @@ def evaluate(context: typer.Context, name: Name, overlay: Overlays = None, confi
     _run("evaluate", name, overlay or (), config_file or (), context.args)
 
 
+def mine(context: typer.Context, name: Name, overlay: Overlays = None, config_file: Files = None) -> None:
+    """Collect a trained bundle's false positives for its next training: --dataset_dir DATA --weights RUN/model.pt."""
+    _run("mine", name, overlay or (), config_file or (), context.args)
+
+
 def infer(context: typer.Context, name: Name, overlay: Overlays = None, config_file: Files = None) -> None:
     """Apply a bundle to cases: --dataset_dir CASES --output_dir OUT, and any other key as --key value."""
     _run("infer", name, overlay or (), config_file or (), context.args)
@@ -58,15 +68,18 @@ def configuration_files(kind: str, folder: Path, overlays: Sequence[str], extra:
     Overlays change what is trained, so they lie below ``evaluate.yaml``; files of the user's own come last.
 
     Args:
-        kind: ``train``, ``evaluate`` or ``infer``.
+        kind: ``train``, ``evaluate``, ``mine`` or ``infer``.
         folder: the bundle's folder.
         overlays: names of files in the bundle's ``configs`` or in the ``configs`` that fit any bundle.
         extra: files to add.
 
     Raises:
-        ConfigurationError: there is no overlay of that name (CFG001).
+        ConfigurationError: there is no overlay of that name, or the bundle has no such command (CFG001).
     """
     own = [folder / "configs" / file for file in FILES[kind]]
+    if absent := [file.name for file in own if not file.is_file()]:
+        message = f"{folder.name} has no configs/{absent[0]}, which `medbundles {kind}` needs"
+        raise ConfigurationError(findings=[Finding("CFG001", "error", message, "see `medbundles info`")])
     # The files that make up the commands are whole configurations, or belong to one command: no overlays.
     commands = {file for files in FILES.values() for file in files}
     places = (content_root() / "configs", folder / "configs")

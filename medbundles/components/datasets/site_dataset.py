@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
 from monai.transforms import Compose
 
-from medbundles.components.datasets.mapped_cache import read_entry
+from medbundles.components.datasets.mapped_cache import Item, read_entry
 from medbundles.components.datasets.mapped_dataset import MappedDataset
 from medbundles.errors import DataError, Finding
+from medbundles.io.grids import flip_lps, to_index
+from medbundles.io.hard_negatives import HardNegative, by_case, read_hard_negatives
+
+# Kinds of samples: around a site; anywhere in the tissue; at a place that only looks like a site; a whole slice.
+SITE, BACKGROUND, HARD_NEGATIVE, FULL_SLICE = KINDS = ("site", "background", "hard_negative", "full_slice")
 
 
 class Draw(NamedTuple):
-    """What a sampler asks for: which record, which kind of sample, which of the record's sites, and the random seed."""
+    """What a sampler asks for: a record, a kind of sample, which of the record's sites or places, the random seed."""
 
     record: int
     kind: str
@@ -35,7 +43,26 @@ class SiteDataset(MappedDataset):
         transform: deterministic transforms, then random ones.
         cache_dir: see :func:`medbundles.components.datasets.mapped_cache.cache_directory`.
         cache_workers: processes that fill the cache; 0 uses this one.
+        hard_negatives: table of places that look like a site and are none
+            (:func:`medbundles.io.hard_negatives.hard_negatives_path`); None: there is none. It is not part of what is
+            cached, so a new table costs nothing.
     """
+
+    def __init__(
+        self,
+        data: Sequence[Item],
+        transform: Compose,
+        cache_dir: str | os.PathLike[str] | None = "auto",
+        cache_workers: int = 0,
+        hard_negatives: str | os.PathLike[str] | None = None,
+    ) -> None:
+        super().__init__(data, transform, cache_dir, cache_workers)
+        self._places = by_case(read_hard_negatives(hard_negatives)) if hard_negatives else {}
+
+    @cached_property
+    def hard_negatives(self) -> list[tuple[int, int]]:
+        """Every hard negative as ``(record, place of this record)``; cases of other parts of the list are left out."""
+        return [(index, place) for index in range(len(self.data)) for place in range(len(self._places_of(index)))]
 
     @cached_property
     def sites(self) -> list[tuple[int, int]]:
@@ -57,6 +84,12 @@ class SiteDataset(MappedDataset):
             return super().__getitem__(index)
         item = read_entry(self.entries[index.record], self.data[index.record])
         item |= {"kind": index.kind, "site": index.site}
+        if index.kind == HARD_NEGATIVE:
+            center = flip_lps(self._places_of(index.record)[index.site].center_lps_mm)
+            item["place"] = np.rint(to_index(np.asarray(item["image"].affine), center)).astype(int).tolist()
         if isinstance(self.transform, Compose):
             self.transform.set_random_state(seed=index.seed)
         return self.finish(item)
+
+    def _places_of(self, record: int) -> list[HardNegative]:
+        return self._places.get(str(self.data[record].get("case", "")), [])

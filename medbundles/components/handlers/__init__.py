@@ -4,6 +4,7 @@ from medbundles.components.handlers.early_stop import EarlyStop
 from medbundles.components.handlers.epoch_reseed import EpochReseed
 from medbundles.components.handlers.events import TrainingEvents
 from medbundles.components.handlers.handler_group import HandlerGroup
+from medbundles.components.handlers.hard_negative_table import HardNegativeTable
 from medbundles.components.handlers.history import History
 from medbundles.components.handlers.load_weights import LoadWeights
 from medbundles.components.handlers.metric_tables import MetricTables
@@ -22,6 +23,7 @@ __all__ = [
     "EarlyStop",
     "EpochReseed",
     "HandlerGroup",
+    "HardNegativeTable",
     "History",
     "LoadWeights",
     "MetricTables",

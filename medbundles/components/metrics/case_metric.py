@@ -139,7 +139,7 @@ class CaseMetric(Metric, Generic[Row]):
                     f"prediction {tuple(prediction.shape)} and label {tuple(label.shape)} (channel first) are not on "
                     "the same grid"
                 )
-            name = _case_name(label, prediction) or f"case_{rank() + len(self._rows) * world_size():04d}"
+            name = case_of_tensors(label, prediction) or f"case_{rank() + len(self._rows) * world_size():04d}"
             plain = prediction.detach()[self.channel].cpu()
             probability = _array(plain if plain.dtype in (torch.float32, torch.float64) else plain.float())
             _refuse_non_probabilities(name, probability)
@@ -158,7 +158,8 @@ def case_of(row: CaseRow) -> str:
     return row.case
 
 
-def _case_name(*tensors: Tensor) -> str | None:
+def case_of_tensors(*tensors: Tensor) -> str | None:
+    """Return the case's name that the first of these tensors with one carries, by its file's name if need be."""
     for tensor in tensors:
         meta = tensor.meta if isinstance(tensor, MetaTensor) else {}
         if isinstance(meta.get("case"), str):

@@ -13,6 +13,8 @@ from monai.transforms import Randomizable, Transform
 from medbundles.errors import ConfigurationError
 
 Array = npt.NDArray[Any]
+# How far a crop's center may lie from a hard negative in the slice, in voxels, each way.
+SPREAD = 8
 
 
 def stack_indices(center: int, slices: int, depth: int) -> list[int]:
@@ -29,6 +31,7 @@ class RandSliceStackd(Randomizable, Transform):
     - ``site``: any slice of the site, the crop centered on it;
     - ``background``: a random place of the tissue, half of the time at something dense (vessels, walls), because
       that is what a network mistakes for a lesion;
+    - ``hard_negative``: within a few voxels of ``place``, where others took something for a lesion;
     - ``full_slice``: a whole slice, half of the time one that holds a site.
 
     Input: ``image`` and ``label`` ``(1, H, W, D)``, ``sites``, ``tissue_points``. Output: ``image`` ``(slices, h, w)``
@@ -70,8 +73,12 @@ class RandSliceStackd(Randomizable, Transform):
             row, column, level = height // 2, width // 2, self._level(sites, depth)
             size = tuple(-(-extent // self.divisible) * self.divisible for extent in (height, width))
         else:
-            box = sites[data["site"]] if kind == "site" else None
-            row, column, level = self._center(box) if box else self._background(image, data["tissue_points"])
+            if kind == "site":
+                row, column, level = self._center(sites[data["site"]])
+            elif kind == "hard_negative":
+                row, column, level = self._near(data["place"], image.shape[1:])
+            else:
+                row, column, level = self._background(image, data["tissue_points"])
             size = self.crop_size
         stack = stack_indices(level, self.slices, depth)
         return {
@@ -83,6 +90,12 @@ class RandSliceStackd(Randomizable, Transform):
     def _center(self, box: list[list[int]]) -> tuple[int, int, int]:
         level = int(self.R.randint(box[2][0], box[2][1]))
         return (box[0][0] + box[0][1]) // 2, (box[1][0] + box[1][1]) // 2, level
+
+    def _near(self, place: Sequence[int], shape: Sequence[int]) -> tuple[int, int, int]:
+        reach = np.array([SPREAD, SPREAD, 1])
+        moved = np.array(place) + self.R.randint(-reach, reach + 1)
+        row, column, level = np.clip(moved, 0, np.array(shape) - 1)
+        return int(row), int(column), int(level)
 
     def _level(self, sites: list[list[list[int]]], depth: int) -> int:
         if sites and self.R.random() < 0.5:

@@ -27,8 +27,9 @@ CROPS = (SITE, BACKGROUND, HARD_NEGATIVE)
 class MixedSiteSampler(Sampler[list[Draw]]):
     """Yield batches of :class:`Draw`; every epoch is a function of ``(seed, epoch)`` alone.
 
-    Where the dataset knows no hard negatives their share goes to the background. Sites are visited in a random order without repetition until all have been seen; records likewise. In distributed
-    training every process draws the same epoch and takes each ``world_size``-th batch.
+    Where the dataset knows no hard negatives their share goes to the background. Sites are visited in a random order
+    without repetition until all have been seen; records likewise. In distributed training every process draws the same
+    epoch and takes each ``world_size``-th batch.
 
     Args:
         dataset: where the samples come from.

@@ -129,4 +129,21 @@ def causes(error: BaseException) -> Iterator[BaseException]:
     while current is not None and id(current) not in seen:
         seen.add(id(current))
         yield current
-        current = current.__cause__ or current.__context__
+        # `raise ... from None` says that what came before is no cause.
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+
+
+def origin(error: BaseException) -> BaseException:
+    """Return the exception that says why: ours where there is one in the chain, else the innermost that says anything.
+
+    What MONAI and ignite put around it ("applying transform ...", "Failed to evaluate ...") tells only where.
+    """
+    chain = list(causes(error))
+    ours = next((cause for cause in chain if isinstance(cause, MedbundlesError | KeyboardInterrupt)), None)
+    return ours or next((cause for cause in reversed(chain) if str(cause)), error)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return in one line what :func:`origin` says, its class where it says nothing."""
+    first = origin(error)
+    return " ".join(str(first).split()) or type(first).__name__

@@ -189,6 +189,25 @@ def test_an_exception_in_an_engine_is_recorded_and_passed_on(tmp_path: Path, err
     assert (written["status"], written["epochs"], written["iterations"]) == (status, 1, 2)
 
 
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        (ValueError("no such voxel"), "ValueError: no such voxel"),
+        (StopIteration(), "RuntimeError: applying transform Crop"),
+        (KeyboardInterrupt(), "KeyboardInterrupt: "),
+    ],
+)
+def test_the_reason_of_a_failure_is_what_led_to_it_not_what_was_put_around_it(
+    tmp_path: Path, cause: BaseException, reason: str
+) -> None:
+    run = session(tmp_path)
+    run.begin()
+    wrapped = RuntimeError("applying transform Crop")
+    wrapped.__cause__ = cause
+    run.fail(wrapped)
+    assert record(tmp_path)["reason"] == reason
+
+
 def test_an_exception_nobody_catches_is_recorded(tmp_path: Path) -> None:
     code = (
         "from medbundles.components.workflows import RunSession\n"

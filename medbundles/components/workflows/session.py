@@ -18,7 +18,15 @@ from medbundles.components.workflows.refusal import refuse
 from medbundles.components.workflows.resume import continue_record
 from medbundles.components.workflows.run_data import Kind, RunData
 from medbundles.components.workflows.run_record import RunRecord, Status, read_record, start_record
-from medbundles.errors import ConfigurationError, DataError, Finding, Interrupted, MedbundlesError, PartialFailure
+from medbundles.errors import (
+    ConfigurationError,
+    DataError,
+    Finding,
+    Interrupted,
+    MedbundlesError,
+    PartialFailure,
+    origin,
+)
 from medbundles.io.datalist import Part, Record
 from medbundles.io.headers import Geometry
 from medbundles.io.locks import FolderLock
@@ -198,7 +206,8 @@ class RunSession:
 
     def fail(self, error: BaseException) -> None:
         """Record an exception that ends the run; later calls change nothing."""
-        self.close(endings.status_of(error), f"{type(error).__name__}: {error}")
+        cause = origin(error)
+        self.close(endings.status_of(error), f"{type(cause).__name__}: {cause}")
 
     def close(self, status: Status, reason: str = "") -> None:
         """Write the end of the run and let the folder go; only the first call counts."""

@@ -17,7 +17,7 @@ from medbundles.checks.config import check_config, check_file, check_overrides
 from medbundles.components.workflows.active_config import raw_config
 from medbundles.components.workflows.endings import close_open_sessions
 from medbundles.components.workflows.refusal import refuse
-from medbundles.errors import ConfigurationError, Finding, MedbundlesError, causes
+from medbundles.errors import ConfigurationError, Finding, MedbundlesError, causes, reason_of
 
 # How MONAI begins the error around what a component's constructor raised.
 NOT_BUILT = re.compile(r"Failed to instantiate component '([^']*)'")
@@ -150,6 +150,5 @@ def _not_built(error: BaseException) -> ConfigurationError | None:
     found = next((match for cause in chain if (match := NOT_BUILT.match(str(cause)))), None)
     if found is None or not isinstance(chain[-1], ValueError | TypeError | AssertionError | KeyError | IndexError):
         return None
-    reason = " ".join(str(chain[-1]).split()) or type(chain[-1]).__name__
-    finding = Finding("CFG002", "error", f"{found[1]} cannot be built: {reason}", "correct its arguments")
+    finding = Finding("CFG002", "error", f"{found[1]} cannot be built: {reason_of(error)}", "correct its arguments")
     return ConfigurationError(findings=[finding])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,14 @@ def test_a_damaged_checkpoint_is_refused_and_the_newest_good_one_named(tmp_path:
     TinyTraining(tmp_path, epochs=2, scores=[1, 2], interval=1).run()
     (tmp_path / "last.pt").write_bytes((tmp_path / "last.pt").read_bytes()[:5000])
     with pytest.raises(DataError, match=r"TRN007.*last\.pt: damaged.*previous\.pt of epoch 2 is good: --resume "):
+        TinyTraining(tmp_path, resume=True).run()
+
+
+def test_the_epoch_not_the_time_of_a_file_says_which_good_checkpoint_is_the_latest(tmp_path: Path) -> None:
+    TinyTraining(tmp_path, epochs=3, scores=[1, 2, 2], interval=1).run()
+    (tmp_path / "last.pt").write_bytes(b"nothing")
+    os.utime(tmp_path / "previous.pt", (0, 0))  # a copy of a folder may give files any time
+    with pytest.raises(DataError, match=r"previous\.pt of epoch [23] is good"):
         TinyTraining(tmp_path, resume=True).run()
 
 

@@ -63,6 +63,14 @@ def test_a_damaged_file_is_refused_and_a_good_one_beside_it_named(tmp_path: Path
         load_weights(network(), tmp_path / name)
 
 
+def test_of_good_files_beside_a_damaged_one_that_of_the_latest_epoch_is_named(tmp_path: Path) -> None:
+    for epoch in (10, 9):  # the last to be written is not the latest
+        torch.save(network().state_dict(), tmp_path / f"model_epoch={epoch}.pt")
+    (tmp_path / "model.pt").write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"model_epoch=10\.pt beside it is good"):
+        load_weights(network(), tmp_path / "model.pt")
+
+
 def test_weights_of_another_network_are_refused_with_the_first_differences(tmp_path: Path) -> None:
     torch.save(nn.Linear(3, 5).state_dict() | {"extra": torch.zeros(1)}, tmp_path / "model.pt")
     with pytest.raises(ConfigurationError, match=r"3 differences, first: extra: not in.*weight: \(5, 3\) in the file"):

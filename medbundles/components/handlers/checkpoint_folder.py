@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from medbundles.components.tensor_file import read_tensor_file, write_tensor_file
-from medbundles.errors import DataError, Finding
+from medbundles.errors import DataError, Finding, UntrustedContent
 from medbundles.io.atomic import atomic_path
 
 LAST, PREVIOUS, BEST = RESUMABLE_FILES = ("last.pt", "previous.pt", "best.pt")
@@ -47,7 +47,7 @@ class CheckpointFolder:
         """Read a checkpoint.
 
         Raises:
-            DataError: it is missing (TRN011) or damaged (TRN007); the newest good one beside it is named.
+            DataError: it is missing (TRN011) or damaged (TRN007); the good one of the latest epoch beside it is named.
             UntrustedContent: it holds more than tensors and plain values (TRU002).
         """
         try:
@@ -97,16 +97,24 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 
 def _advice(file: Path) -> str:
-    """Name the newest good checkpoint beside a bad one."""
+    """Name the good checkpoint of the latest epoch beside a bad one; a copied file's time says nothing about it."""
     others = [file.parent / name for name in RESUMABLE_FILES if name != file.name]
-    for other in sorted((o for o in others if o.exists()), key=lambda o: o.stat().st_mtime, reverse=True):
-        try:
-            content = read_tensor_file(other)
-        except DataError:
-            continue
-        if _is_checkpoint(content):
-            return f"{other.name} of epoch {content['trainer']['epoch']} is good: --resume {other}"
-    return "no other checkpoint in its folder is good: start again without --resume"
+    good = [(epoch, other) for other in others if (epoch := _epoch_of(other)) is not None]
+    if not good:
+        return "no other checkpoint in its folder is good: start again without --resume"
+    epoch, latest = max(good, key=lambda found: found[0])
+    return f"{latest.name} of epoch {epoch} is good: --resume {latest}"
+
+
+def _epoch_of(file: Path) -> int | None:
+    """Return the epoch a checkpoint was written after, or ``None`` where there is no good one."""
+    try:
+        content = read_tensor_file(file)
+    except (DataError, UntrustedContent):
+        return None
+    trainer = content["trainer"] if _is_checkpoint(content) else None
+    epoch = trainer.get("epoch") if isinstance(trainer, dict) else None
+    return epoch if isinstance(epoch, int) else None
 
 
 def _is_checkpoint(content: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from medbundles.errors import DataError, Finding, UntrustedContent
 SAFETENSORS = ".safetensors"
 # What a network that was wrapped for several GPUs when it was saved puts before every name.
 WRAPPER = "module."
+EPOCH_IN_NAME = re.compile(r"epoch[=_-]?(\d+)")
 
 
 def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
@@ -72,12 +74,18 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
 
 
 def _good_file_beside(bad: Path) -> str:
-    """Say which weights file in the folder of a bad one can be read, the newest first."""
+    """Say which weights file in the folder of a bad one can be read: that of the latest epoch where names say it."""
     beside = [other for other in bad.parent.glob("*") if other.suffix in (".pt", SAFETENSORS) and other != bad]
-    for other in sorted(beside, key=lambda file: file.stat().st_mtime, reverse=True):
+    for other in sorted(beside, key=lambda file: (-_epoch_in(file.name), file.name)):
         try:
             read_weights(other)
         except (DataError, UntrustedContent):
             continue
         return f"{other.name} beside it is good"
     return "copy it again, or choose others with --weights"
+
+
+def _epoch_in(name: str) -> int:
+    """Return the epoch a file's name says (``model_epoch12.pt``, ``model_epoch=12.pt``), -1 where it says none."""
+    found = EPOCH_IN_NAME.search(name)
+    return int(found[1]) if found else -1

@@ -102,7 +102,8 @@ def check_images(
                 headers[path] = header
                 in_files = len(channels) if len(images_of(case)) == 1 else 1
                 wrong += nifti.check_axes(header, in_files)
-                wrong += nifti.check_size(header, patch_size) + nifti.check_memory(header)
+                wrong += nifti.check_spacing(header) + nifti.check_size(header, patch_size)
+                wrong += nifti.check_memory(header)
             findings += wrong
         present = [headers[path] for path in images_of(case) if path in headers]
         # A label is compared with its image in training; inference does not look at it.

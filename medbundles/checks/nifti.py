@@ -1,4 +1,4 @@
-"""One small function a fault of images and labels (NII002 to NII013, NII015): it returns findings, others decide.
+"""One small function a fault of images and labels (NII002 to NII017): it returns findings, others decide.
 
 Despite the module's name the rules hold for every format this package reads; the codes' prefix is where they began.
 """
@@ -25,6 +25,9 @@ LEAST_AIR_SHARE = 1e-3
 # of overlapping windows.
 INFERENCE_BYTES_PER_VOXEL = 16
 GIBIBYTE = 1 << 30
+# Voxel edges from microscopic CT to the thickest slices of a localizer; micrometers or meters taken for millimeters
+# miss it for every clinical scan.
+PLAUSIBLE_EDGE_MM = (0.005, 50.0)
 
 
 def check_geometry(header: ImageHeader, geometry: Geometry | None = None) -> list[Finding]:
@@ -34,6 +37,18 @@ def check_geometry(header: ImageHeader, geometry: Geometry | None = None) -> lis
     except DataError as error:
         return list(error.findings)
     return []
+
+
+def check_spacing(header: ImageHeader) -> list[Finding]:
+    """NII017: a voxel size that no scanner has, such as micrometers written as millimeters."""
+    smallest, largest = PLAUSIBLE_EDGE_MM
+    edges = spacing_of(header.affine)
+    if smallest <= min(edges) and max(edges) <= largest:
+        return []
+    size = " x ".join(f"{edge:g}" for edge in edges)
+    message = f"the voxel size is {size} mm, expected {smallest:g} to {largest:g} mm; is it in another unit?"
+    fix = "store it in mm: distances and volumes are computed from it"
+    return [Finding("NII017", "warning", message, fix, file=header.name)]
 
 
 def check_world(header: ImageHeader, aligned: bool = False) -> list[Finding]:

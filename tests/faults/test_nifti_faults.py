@@ -93,6 +93,16 @@ def test_a_voxel_size_of_zero_refuses(cases: Path, check: Check, scan: Scan) -> 
     assert_found(check(cases), "NII003", "flat", "flat.nii.gz", r"0\.8 x 0\.8 x 0 mm")
 
 
+@pytest.mark.parametrize(("factor", "said"), [(1000, "800 x 800 x 2000 mm"), (0.001, "0.0008 x 0.0008 x 0.002 mm")])
+def test_a_voxel_size_in_another_unit_warns(cases: Path, check: Check, scan: Scan, factor: float, said: str) -> None:
+    write_volume(cases / "huge.nii.gz", scan, np.diag([-0.8 * factor, -0.8 * factor, 2.0 * factor, 1.0]))
+
+    result = check(cases)
+
+    assert_found(result, "NII017", "huge", "huge.nii.gz", said, "expected 0.005 to 50 mm", level="warning")
+    assert "case sound" not in result.stderr
+
+
 def test_a_label_on_a_shifted_grid_refuses_unless_allowed(prepared: Path, check: Check) -> None:
     label = np.zeros((40, 36, 12), dtype=np.uint8)
     label[10:13, 10:13, 4:6] = 1

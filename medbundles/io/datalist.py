@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -95,7 +96,14 @@ def _wrong_values(record: Record) -> list[str]:
         for key in ("case", "subject")
         if key in record and not (isinstance(record[key], str) and record[key])
     ]
-    return texts
+    # Python reads NaN where JSON has none; caches and records that repeat the field could not be written.
+    return texts + [f"{key} holds NaN or an infinite number" for key, value in record.items() if _is_nonfinite(value)]
+
+
+def _is_nonfinite(value: Any) -> bool:
+    if isinstance(value, dict | list):
+        return any(map(_is_nonfinite, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def write_datalist(dataset_dir: str | os.PathLike[str], training: Sequence[Record], testing: Sequence[Record]) -> None:

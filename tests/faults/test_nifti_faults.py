@@ -292,15 +292,16 @@ def test_case_names_that_would_write_over_each_other_or_elsewhere_refuse(
     assert said in result.stderr
 
 
-def test_records_without_a_usable_image_or_fold_are_all_named(prepared: Path, check: Check) -> None:
+def test_records_with_fields_that_cannot_be_used_are_all_named(prepared: Path, check: Check) -> None:
     whole = {"image": "images/first.nii.gz"}
     records = [{"image": 3}, "first.nii.gz", whole | {"fold": "--1"}, {"image": []}, whole | {"label": 5, "case": None}]
+    records += [whole | {"age": float("nan")}, whole | {"visits": [{"weight_kg": float("-inf")}]}]
     (prepared / "datalist.json").write_text(json.dumps({"training": records, "testing": {}}), encoding="utf-8")
 
     result = check(prepared)
 
     assert result.returncode == 3
-    assert result.stderr.count("error[TRN011]") == 7
+    assert result.stderr.count("error[TRN011]") == 9
     for said in (
         'record 1 of "training" has no "image"',
         'record 2 of "training" has no "image"',
@@ -308,6 +309,8 @@ def test_records_without_a_usable_image_or_fold_are_all_named(prepared: Path, ch
         'record 5 of "training": label 5 is no path',
         'record 5 of "training": case None is no text',
         'record 4 of "training" has no "image"',
+        'record 6 of "training": age holds NaN or an infinite number',
+        'record 7 of "training": visits holds NaN or an infinite number',
         '"testing" is no list of records',
     ):
         assert said in result.stderr

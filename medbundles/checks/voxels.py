@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -18,15 +17,15 @@ import numpy.typing as npt
 
 from medbundles.checks.nonfinite import count_nonfinite
 from medbundles.errors import EnvironmentFailure, MedbundlesError
-from medbundles.io.atomic import write_json
 from medbundles.io.hashing import sha256_data
 from medbundles.io.headers import Geometry
 from medbundles.io.images import read_volume
 from medbundles.io.metaimage import raw_file
+from medbundles.io.sealed import read_sealed, write_sealed
 from medbundles.io.user_cache import user_cache
 
 # Raise it whenever VoxelFacts or how it is measured changes: facts of other versions are measured again.
-FACTS_VERSION = 1
+FACTS_VERSION = 2
 # A label file with more different values than this is no label file; the first ones are enough to say so.
 LARGEST_VALUE_SET = 32
 # Air and the emptiest lung lie here in HU. What is darker is padding outside the scanner's field of view.
@@ -121,12 +120,12 @@ def facts_of(path: str | os.PathLike[str], modality: str | None = None, geometry
     file = Path(path)
     kept = user_cache("checks") / f"{_key(file, modality)}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):
-        content = json.loads(kept.read_text(encoding="utf-8"))
+        content = read_sealed(kept)
         return VoxelFacts(**content | {"values": tuple(content["values"])})
     # The voxels are the same under either form, so facts do not depend on it.
     facts = measure(read_volume(file, geometry=geometry).array, modality)
     with suppress(OSError, EnvironmentFailure):  # a full or read-only disk costs time later, not the check
-        write_json(kept, asdict(facts))
+        write_sealed(kept, asdict(facts))
     return facts
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -204,10 +205,21 @@ def test_a_changed_file_is_measured_again(two_cases: list[Record]) -> None:
     assert voxels.facts_of(path) != before
 
 
-def test_a_damaged_cache_is_measured_again(two_cases: list[Record], own_cache: Path) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: json.dumps(json.loads(text) | {"values": "abc", "air_share": None}),
+        lambda text: json.dumps(json.loads(text) | {"nonfinite": 7}),
+    ],
+    ids=["cut short", "of other types", "of another value"],
+)
+def test_a_damaged_cache_is_measured_again(
+    two_cases: list[Record], own_cache: Path, damage: Callable[[str], str]
+) -> None:
     before = voxels.facts_of(two_cases[0]["image"])
     for kept in own_cache.rglob("*.json"):
-        kept.write_text('{"voxels": 3', encoding="utf-8")
+        kept.write_text(damage(kept.read_text(encoding="utf-8")), encoding="utf-8")
 
     assert voxels.facts_of(two_cases[0]["image"]) == before
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -116,11 +118,24 @@ def test_a_damaged_array_is_rebuilt_with_a_warning(
     assert read_entry(entry)["image"].max() == 23
 
 
-def test_a_missing_description_is_rebuilt(record: dict[str, Any], tmp_path: Path) -> None:
+def _change(**values: Any) -> Callable[[str], str]:
+    return lambda text: json.dumps(json.loads(text) | values)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda text: "{", lambda text: "[]", _change(arrays=[]), _change(values={"case": "another"})],
+    ids=["cut short", "no mapping", "of another type", "of another value"],
+)
+def test_a_damaged_description_is_rebuilt_with_a_warning(
+    damage: Callable[[str], str], record: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     cache = MappedCache(tmp_path / "cache", Load())
     (entry,) = cache.build([record])
-    (entry / "content.json").write_text("{")
-    cache.build([record])
+    (entry / "content.json").write_text(damage((entry / "content.json").read_text()))
+    with caplog.at_level(logging.WARNING):
+        cache.build([record])
+    assert "TRN006" in caplog.text
     assert read_entry(entry)["case"] == "scan"
 
 

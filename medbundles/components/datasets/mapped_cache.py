@@ -6,7 +6,6 @@ MONAI's ``PersistentDataset`` pickles whole items and reads them whole: a 64x64x
 
 from __future__ import annotations
 
-import json
 import logging
 import multiprocessing
 import os
@@ -35,12 +34,14 @@ from torch.utils.data import get_worker_info
 
 from medbundles.components.datasets.transform_key import transform_key
 from medbundles.components.distributed import is_writer
-from medbundles.io.atomic import write_json
 from medbundles.io.hashing import sha256_data
+from medbundles.io.sealed import read_sealed, write_sealed
 from medbundles.io.user_cache import user_cache
 
 Item = dict[str, Any]
 CONTENT_NAME = "content.json"
+# Part of an entry's name: raise it when an entry is written in another form, those of other forms are not found then.
+ENTRY_FORMAT = 2
 MOST_LAYOUTS = 4096
 
 logger = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ class MappedCache:
     def entry(self, record: Item) -> Path:
         """Return the folder of a record's entry; it changes when a file, an argument or the code changes."""
         files = [(str(path), os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in files_of(record)]  # noqa: PTH116
-        return self.directory / sha256_data([self._key, files])[:32]
+        return self.directory / sha256_data([ENTRY_FORMAT, self._key, files])[:32]
 
     def build(self, records: Sequence[Item], workers: int = 0, title: str = "preprocessing") -> list[Path]:
         """Make or verify the entries of all records; a line on the standard error stream says so where one is made.
@@ -185,7 +186,7 @@ def write_entry(folder: Path, item: Item) -> None:
             }
         elif not key.endswith(("_meta_dict", "_transforms")):
             content["values"][key] = value
-    write_json(folder / CONTENT_NAME, content)
+    write_sealed(folder / CONTENT_NAME, content)
 
 
 def verify_entry(folder: Path) -> None:
@@ -195,11 +196,10 @@ def verify_entry(folder: Path) -> None:
         StaleEntry: with what is wrong.
     """
     try:
-        content = json.loads((folder / CONTENT_NAME).read_text(encoding="utf-8"))
-        arrays = content["arrays"].items()
-    except (OSError, ValueError, KeyError) as error:
+        content = read_sealed(folder / CONTENT_NAME)
+    except (OSError, ValueError) as error:
         raise StaleEntry(f"{CONTENT_NAME} is missing or damaged") from error
-    for key, expected in arrays:
+    for key, expected in content["arrays"].items():
         path = folder / f"{key}.npy"
         found = path.stat().st_size if path.exists() else 0
         if found != expected["bytes"]:
@@ -254,7 +254,7 @@ class _Layout:
 @lru_cache(maxsize=MOST_LAYOUTS)
 def _layout_of(folder: Path, written_ns: int) -> _Layout:
     """Read an entry's layout once a process: parsing it again for every sample would cost more than the crop."""
-    content = json.loads((folder / CONTENT_NAME).read_text(encoding="utf-8"))
+    content = read_sealed(folder / CONTENT_NAME)
     return _Layout(
         content["values"],
         {key: _layout(folder / f"{key}.npy", each["affine"]) for key, each in content["arrays"].items()},

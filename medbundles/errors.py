@@ -8,6 +8,8 @@ from enum import IntEnum
 from typing import Literal
 
 Level = Literal["note", "warning", "error"]
+# What libraries raise when arguments do not fit, in a constructor or where shapes first meet.
+MISFITS = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, RuntimeError, TypeError, ValueError)
 
 
 class ExitCode(IntEnum):

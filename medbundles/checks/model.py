@@ -29,10 +29,26 @@ def check_description(model: Mapping[str, Any], file: str = "model.json") -> lis
         # Where a key may be null to mean "as model.json says", model.json itself has to say it.
         if key in RULES and (value is None or not RULES[key].fits(value))
     ]
-    slices, channels = model["preprocessing"].get("slices"), _input_channels(model["network"])
-    if slices is not None and channels is not None and slices != channels:
-        wrong.append(f"preprocessing::slices is {slices!r}, but the network has {channels!r} input channels")
+    wrong += _check_channels(model)
     return [Finding("CFG004", "error", text, fix, file=file) for text in wrong]
+
+
+def _check_channels(model: Mapping[str, Any]) -> list[str]:
+    """Compare the network's input channels with what it is fed: every image, slice by slice where it takes stacks."""
+    images = model.get("image_channels", [])
+    if "image_channels" in model and not _are_names(images):
+        return [f"image_channels is {images!r}, expected a list of names"]
+    channels, slices = _input_channels(model["network"]), model["preprocessing"].get("slices")
+    said = [f"preprocessing::slices is {slices!r}"] if isinstance(slices, int) else []
+    said += [f"image_channels names {len(images)}"] if images and (len(images) > 1 or not said) else []
+    fed = max(1, len(images)) * (slices if isinstance(slices, int) else 1)
+    if channels is None or not said or fed == channels:
+        return []
+    return [f"{' and '.join(said)}, but the network has {channels!r} input channels"]
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
 
 
 def _input_channels(network: Mapping[str, Any]) -> Any:

@@ -89,12 +89,10 @@ def read_model(weights: str | os.PathLike[str]) -> Model:
     problem = _problem(content)
     if problem:
         raise _damaged(problem, fix)
-    model = Section(content)
-    expected = model["files"].get(file.name)
-    if expected is not None and file.is_file() and sha256_file(file) != expected:
+    if not _describes(content["files"], file):
         message = f"{file.name} is not the file that {MODEL_JSON} describes (SHA-256 differs)"
         raise DataError(findings=[Finding("TRN007", "error", message, fix, file=file.name)])
-    return model
+    return Section(content)
 
 
 def write_model(folder: str | os.PathLike[str], model: Model, files: list[str]) -> None:
@@ -110,6 +108,14 @@ def write_model(folder: str | os.PathLike[str], model: Model, files: list[str]) 
     write_json(root / MODEL_JSON, {"format": FORMAT, **model, "files": hashes})
 
 
+def _describes(files: dict[str, Any], weights: Path) -> bool:
+    """Return whether a weights file is one of those whose SHA-256 is recorded, under its own name or a later one."""
+    if not weights.is_file() or (weights.suffix != ".pt" and weights.name not in files):
+        return True  # absence is refused elsewhere; another format of the same weights has no hash here
+    found = sha256_file(weights)
+    return found == files[weights.name] if weights.name in files else found in files.values()
+
+
 def _problem(content: Any) -> str:
     """Return what keeps a content from being a model's description, or nothing."""
     if not isinstance(content, dict):
@@ -119,7 +125,9 @@ def _problem(content: Any) -> str:
     if content["format"] != FORMAT:
         return f"has format {content['format']}, this version reads {FORMAT}"
     wrong = [key for key in (*MAPPINGS, "postprocessing") if not isinstance(content.get(key, {}), dict)]
-    return f"is damaged: {', '.join(wrong)} must hold keys and values" if wrong else ""
+    if wrong:
+        return f"is damaged: {', '.join(wrong)} must hold keys and values"
+    return "" if content["files"] else "is damaged: files names no weights, expected their SHA-256"
 
 
 def _damaged(what: str, fix: str) -> DataError:

@@ -12,6 +12,7 @@ import torch
 from medbundles.checks.vendored import HASH_NAME, VENDORED_ROOMS, check_loaded_version, package_hash
 from medbundles.errors import ConfigurationError, DataError, OutputConflict, UntrustedContent
 from medbundles.export import FORMATS, Export, export_bundle
+from medbundles.io.hashing import sha256_file
 
 BUNDLE = "lung_nodule_ct_segmentation"
 
@@ -87,7 +88,8 @@ def test_a_pickle_is_refused(run_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(run_folder, foreign)
     torch.save({"model": Path("code")}, foreign / "model.pt")
     description = json.loads((foreign / "model.json").read_text())
-    (foreign / "model.json").write_text(json.dumps({**description, "files": {}}))
+    description["files"] = {"model.pt": sha256_file(foreign / "model.pt")}
+    (foreign / "model.json").write_text(json.dumps(description))
     with pytest.raises(UntrustedContent, match="TRU002"):
         export_bundle(BUNDLE, tmp_path / "out", foreign)
     assert not (tmp_path / "out" / f"{BUNDLE}.zip").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -176,8 +177,10 @@ def test_an_output_folder_that_cannot_be_made_ends_with_4(
 def test_cfg004_weights_trained_as_something_else_are_refused(
     train: Callable[..., tuple[int, str]], tmp_path: Path
 ) -> None:
-    keys = ("bundle", "network", "labels", "preprocessing", "thresholds", "files")
-    (tmp_path / "model.json").write_text(json.dumps({"format": 1, **{key: {} for key in keys}, "bundle": "other"}))
+    keys = ("bundle", "network", "labels", "preprocessing", "thresholds")
+    files = {"model.pt": hashlib.sha256(b"").hexdigest()}
+    model = {"format": 1, **{key: {} for key in keys}, "bundle": "other", "files": files}
+    (tmp_path / "model.json").write_text(json.dumps(model))
     (tmp_path / "model.pt").write_bytes(b"")
     status, said = train("--weights", tmp_path / "model.pt", "--session::expected", "{bundle: tiny}")
     assert status == 2

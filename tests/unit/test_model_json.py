@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,15 @@ import pytest
 
 from medbundles.checks.model import check_description
 from medbundles.components.handlers.model_record import command_line
+from medbundles.components.workflows import RunSession
 from medbundles.components.workflows.preflight import check_weights
 from medbundles.errors import ConfigurationError, DataError
 from medbundles.io.model_json import read_model
+
+
+def sha256_of_nothing() -> str:
+    return hashlib.sha256(b"").hexdigest()
+
 
 MODEL: dict[str, Any] = {
     "format": 1,
@@ -21,7 +28,7 @@ MODEL: dict[str, Any] = {
     "labels": {"0": "background"},
     "preprocessing": {"window_hu": [-1000, 1000], "slices": 7},
     "thresholds": {"mask_threshold": 0.5},
-    "files": {},
+    "files": {"model.pt": sha256_of_nothing()},
 }
 
 
@@ -51,6 +58,9 @@ def test_a_key_that_is_missing_inside_is_refused_by_its_path(tmp_path: Path) -> 
         ({"format": 1}, "lacks bundle, network"),
         (MODEL | {"format": 2}, "has format 2, this version reads 1"),
         (MODEL | {"thresholds": None}, "thresholds must hold keys and values"),
+        (MODEL | {"files": {}}, "files names no weights"),
+        (MODEL | {"files": {"model.pt": None}}, "SHA-256 differs"),
+        (MODEL | {"files": {"other.pt": "0" * 64}}, "SHA-256 differs"),
     ],
 )
 def test_a_damaged_description_is_refused(tmp_path: Path, content: Any, said: str) -> None:
@@ -72,12 +82,37 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
         ("thresholds", "mask_threshold", 7, "thresholds::mask_threshold is 7, expected a number from 0 to 1"),
         ("thresholds", "mask_threshold", None, "thresholds::mask_threshold is None, expected a number from 0 to 1"),
         ("preprocessing", "slices", 9, "preprocessing::slices is 9, but the network has 7 input channels"),
+        (
+            None,
+            "image_channels",
+            ["ct", "pet"],
+            "preprocessing::slices is 7 and image_channels names 2, but the network",
+        ),
+        (None, "image_channels", None, "image_channels is None, expected a list of names"),
+        (None, "image_channels", [7], "image_channels is [7], expected a list of names"),
     ],
 )
-def test_values_that_cannot_be_meant_are_refused(part: str, key: str, value: Any, said: str) -> None:
-    (finding,) = check_description(MODEL | {part: MODEL[part] | {key: value}})
+def test_values_that_cannot_be_meant_are_refused(part: str | None, key: str, value: Any, said: str) -> None:
+    changed = {key: value} if part is None else {part: MODEL[part] | {key: value}}
+    (finding,) = check_description(MODEL | changed)
     assert finding.code == "CFG004"
     assert finding.message.startswith(said)
+
+
+def test_weights_under_another_name_or_in_another_format_are_still_those_described(tmp_path: Path) -> None:
+    file = weights(tmp_path, MODEL)
+    for name in ("renamed.pt", "model.safetensors"):
+        assert read_model(file.rename(tmp_path / name)) == MODEL
+        (tmp_path / name).rename(file)
+
+
+def test_a_model_of_other_images_than_the_bundle_s_is_refused(tmp_path: Path) -> None:
+    file = weights(tmp_path, MODEL | {"image_channels": ["t1w"]})
+    run = RunSession(
+        "infer", "tiny", tmp_path / "run", device="cpu", weights=file, channels=["ct"], expected={"bundle": "tiny"}
+    )
+    with pytest.raises(ConfigurationError, match=r"CFG004.*image_channels::0 is 't1w' in model\.json and 'ct'"):
+        run.begin()
 
 
 def test_a_run_is_refused_before_it_starts(tmp_path: Path) -> None:

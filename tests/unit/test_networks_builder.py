@@ -166,6 +166,27 @@ def test_argument_that_the_class_does_not_know_is_refused() -> None:
         network_from_model(description)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"channels": None}, "cannot be built from its arguments"),
+        ({"strides": "2"}, "cannot be built from its arguments"),
+        ({"strides": []}, "the length of `strides` should equal to"),
+        ({"norm": 5}, "cannot be built from its arguments"),
+    ],
+)
+def test_arguments_no_network_can_be_built_from_are_refused(arguments: dict[str, Any], said: str) -> None:
+    described = describe_network(networks(), "UNet", 7)
+    with pytest.raises(DataError, match=rf"TRN007\] model\.json: .*{said}"):
+        network_from_model({"network": described | {"arguments": described["arguments"] | arguments}})
+
+
+@pytest.mark.parametrize(("key", "value"), [("arguments", None), ("normalized_channels", "seven")])
+def test_a_damaged_description_of_a_network_is_refused(key: str, value: Any) -> None:
+    with pytest.raises(DataError, match=r"TRN007\] model\.json"):
+        network_from_model({"network": describe_network(networks(), "UNet", 7) | {key: value}})
+
+
 def test_arguments_that_are_no_plain_data_cannot_be_described() -> None:
     with pytest.raises(ConfigurationError, match="not plain data"):
         describe_network({"b": functools.partial(BasicUNet, act=torch.nn.ReLU)}, "b")

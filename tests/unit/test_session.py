@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -272,8 +273,9 @@ def test_weights_are_looked_up_in_the_bundle_and_their_absence_is_refused(tmp_pa
 
 
 def test_a_model_trained_as_something_else_is_refused(tmp_path: Path) -> None:
-    keys = ("bundle", "network", "labels", "preprocessing", "thresholds", "files")
+    keys = ("bundle", "network", "labels", "preprocessing", "thresholds")
     model = {"format": 1, **{key: {} for key in keys}, "network": {"name": "UNet"}}
+    model["files"] = {"model.pt": hashlib.sha256(b"").hexdigest()}
     (tmp_path / "model.json").write_text(json.dumps(model))
     (tmp_path / "model.pt").write_bytes(b"")
     with pytest.raises(ConfigurationError, match=r"CFG004.*network::name is 'UNet'.*'BasicUNet'"):

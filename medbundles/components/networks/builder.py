@@ -16,7 +16,7 @@ from torch import nn
 
 from medbundles.components.networks.input_normalized import InputNormalized
 from medbundles.components.networks.weights import load_weights
-from medbundles.errors import ConfigurationError, Finding, UntrustedContent
+from medbundles.errors import MISFITS, ConfigurationError, DataError, Finding, UntrustedContent, reason_of
 
 # A description names a class; only classes defined below these packages are ever imported from one.
 ALLOWED_PACKAGES = ("monai.networks.nets", "monai.networks.layers", "medbundles.components.networks")
@@ -108,25 +108,32 @@ def network_from_model(model: Mapping[str, Any]) -> nn.Module:
         model: the content of ``model.json`` (its key ``network`` is used), or that description itself.
 
     Raises:
-        ConfigurationError: the description is incomplete or its arguments do not fit the class (CFG004).
+        ConfigurationError: the description is incomplete or names arguments that the class does not have (CFG004).
+        DataError: no network can be built from the arguments' values (TRN007).
         UntrustedContent: it names anything but a network class of MONAI or of this package (TRU001).
     """
     description = model.get("network", model)
     if not isinstance(description, Mapping) or not isinstance(description.get("target"), str):
         raise ConfigurationError(findings=[_mismatch("it has no network description", "train again to write one")])
     network_class = _trusted_class(description["target"])
-    arguments = dict(description.get("arguments", {}))
+    arguments = description.get("arguments", {})
+    if not isinstance(arguments, Mapping):
+        raise _damaged(f"network::arguments is {arguments!r}, expected names and values")
     _refuse_paths(arguments)
     try:
         inspect.signature(network_class).bind(**arguments)
     except TypeError as error:
         message = f"{description['target']}: {error}"
         raise ConfigurationError(findings=[_mismatch(message, "use the version of MONAI it was made with")]) from error
-    network = network_class(**arguments)
-    channels = description.get("normalized_channels")
-    if channels is None:
-        return network
-    return InputNormalized(network, int(channels), int(description.get("spatial_dims", 2)))
+    try:
+        network = network_class(**arguments)
+        channels = description.get("normalized_channels")
+        if channels is None:
+            return network
+        return InputNormalized(network, int(channels), int(description.get("spatial_dims", 2)))
+    except MISFITS as error:
+        message = f"network {description['target']} cannot be built from its arguments: {reason_of(error)}"
+        raise _damaged(message) from error
 
 
 def _choose(networks: Mapping[str, NetworkFactory], name: str) -> NetworkFactory:
@@ -171,6 +178,11 @@ def _refuse_paths(arguments: Mapping[str, Any]) -> None:
 def _untrusted(target: str) -> UntrustedContent:
     message = f"{target!r} is not a network class of {', '.join(ALLOWED_PACKAGES)}"
     return UntrustedContent(findings=[Finding("TRU001", "error", message, "do not use this model", file="model.json")])
+
+
+def _damaged(message: str) -> DataError:
+    fix = "take model.json and the weights from the same run, unedited"
+    return DataError(findings=[Finding("TRN007", "error", message, fix, file="model.json")])
 
 
 def _mismatch(message: str, fix: str) -> Finding:

@@ -64,7 +64,8 @@ class RunSession:
             left out. With ``bundle_root`` the one file is looked up as ``inference.yaml`` does it: a file, a run's
             folder, or ``None`` for the released weights.
         bundle_root: the bundle's folder, for runs that need weights.
-        expected: what ``model.json`` beside the weights must say (CFG004); ``None`` compares nothing.
+        expected: what ``model.json`` beside the weights must say besides ``channels`` (CFG004); ``None`` compares
+            nothing.
         facts: anything else to record.
         channels: channel names in the network's order; ``None`` leaves the images unchecked.
         part: which records ``evaluate`` reads.
@@ -116,7 +117,10 @@ class RunSession:
         self.allow = tuple(allow or ())
         self.strict = strict
         self.checks = tuple(checks or ())
-        self.expected = expected
+        # Weights trained on other images would be applied without a word.
+        self.expected = (
+            expected if channels is None or expected is None else {"image_channels": [*channels], **expected}
+        )
         self.facts = dict(facts or {})
         self.weights: tuple[Path, ...] = ()
         self.records: list[Record] = []

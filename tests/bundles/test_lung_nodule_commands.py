@@ -141,3 +141,14 @@ def test_weights_trained_with_other_preprocessing_are_refused(
     assert result.returncode == 2
     assert "CFG004" in result.stderr
     assert "slices" in result.stderr
+
+
+def test_an_inferer_that_disagrees_with_the_network_is_refused_before_any_output(
+    python: Run, chest_data: Path, trained: Path, tmp_path: Path
+) -> None:
+    command = ("-m", "medbundles", "infer", BUNDLE, "--dataset_dir", chest_data, "--weights", trained)
+    result = python(*command, "--output_dir", tmp_path / "run", "--inferer::slices", "5")
+    assert result.returncode == 2, result.stderr
+    assert "error[CFG002] network_def does not take 5 channel(s)" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "run").exists()

@@ -155,6 +155,21 @@ def test_cfg002_what_only_a_constructor_refuses_is_said_in_a_line_and_does_not_b
     assert train()[0] == 0
 
 
+def test_cfg002_a_network_that_does_not_take_its_patches_is_refused_and_leaves_nothing(
+    train: Callable[..., tuple[int, str]], bundle: Path, tmp_path: Path
+) -> None:
+    convolution = "  _target_: torch.nn.Conv2d\n  in_channels: 3\n  out_channels: 1\n  kernel_size: 1\n"
+    linear = "  _target_: torch.nn.Linear\n  in_features: 2\n  out_features: 1\n"
+    sizes = "slices: 7\npatch_size: [8, 8]\nsession:\n  facts: {slices: '@slices', patch_size: '@patch_size'}\n"
+    text = TRAIN.replace(linear, convolution).replace("session:\n", sizes, 1)
+    (bundle / "configs" / "train.yaml").write_text(text)
+    status, said = train()
+    assert (status, said.count("error[")) == (2, 1)
+    assert "error[CFG002] network_def does not take 7 channel(s) of 8 x 8 from the training patches: " in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_python_spelling_is_advised_where_monai_reads_the_command_line(bundle: Path, tmp_path: Path) -> None:
     ended = monai(
         "run", "training", "--config_file", bundle / "configs/train.yaml", "--overwrite", "true", cwd=tmp_path

@@ -13,8 +13,9 @@ import torch
 from medbundles.components.device import choose_device, select_device
 from medbundles.components.distributed import is_writer, world_size
 from medbundles.components.workflows import endings, preflight
-from medbundles.components.workflows.active_config import active_config, active_files
+from medbundles.components.workflows.active_config import active_config, active_files, active_parser
 from medbundles.components.workflows.refusal import refuse
+from medbundles.components.workflows.rehearsal import rehearse
 from medbundles.components.workflows.resume import continue_record
 from medbundles.components.workflows.run_data import Kind, RunData
 from medbundles.components.workflows.run_record import RunRecord, Status, read_record, start_record
@@ -151,6 +152,8 @@ class RunSession:
     def begin(self) -> None:
         """Check everything, take the folder and write the first ``run.json``; refuse with every finding at once.
 
+        The network, the inferer and the loss are built here and tried on an empty batch (see ``rehearsal.py``).
+
         Raises:
             MedbundlesError: a check refused; under ``python -m monai.bundle`` the text is printed and the process
                 exits with the error's code.
@@ -165,6 +168,7 @@ class RunSession:
             with refusals.collect():
                 self.weights = self._find_weights()
                 preflight.check_weights(self.weights, self.expected)
+                self._rehearse()
             earlier = None
             if is_writer():
                 with refusals.collect():
@@ -229,6 +233,13 @@ class RunSession:
         if len(given) != 1:
             raise ConfigurationError("weights: one file or folder is looked up in a bundle, not a list")
         return (locate_weights(self._bundle_root, given[0]),)
+
+    def _rehearse(self) -> None:
+        parser = active_parser()
+        if parser is not None:
+            data = self.data
+            labeled = data is not None and data.label_values is not None
+            rehearse(parser, self.kind, None if data is None else data.channels, labeled)
 
     def _take_folder(self, config: dict[str, Any] | None) -> dict[str, Any] | None:
         """Lock the folder and judge what is in it; return the record of the run to go on with, if any."""

@@ -7,7 +7,8 @@ Each case: a name, the CT, the mask of its nodules, and if there is one a mask o
 finding there that is no nodule counts neither way. The bundle is applied with its own thresholds, through the same
 command as a user's. A nodule is found when a finding lies nearer to its center than the radius of a ball of its volume
 (the rule of LUNA16). "False positives above it" counts those more probable than the finding that hits the nodule, over
-all candidates: what finding it costs at the best threshold. Nothing may be trained on these cases or chosen with them.
+all candidates: what finding it costs at the best threshold. Components of the mask below 3 mm count as marked only, as
+in LUNA16. Nothing may be trained on these cases or chosen with them.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from medbundles.io.grids import case_name
 from medbundles.io.images import read_volume
 
 BUNDLE = "lung_nodule_ct_segmentation"
+SMALLEST_MM = 3.0
 FLIP_XY = np.diag([-1.0, -1.0, 1.0, 1.0])
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -81,8 +83,9 @@ def dice(case: Case, output: Path) -> float:
 def judge(case: Case, weights: str | None, output: Path, extra: list[str]) -> dict[str, Any]:
     """Apply the bundle to a case and compare."""
     centers, candidates, scores = apply(case, weights, output, extra)
-    nodules = spheres(case.mask)
-    excluded = spheres(case.marked) if case.marked else []
+    drawn = spheres(case.mask)
+    nodules = [nodule for nodule in drawn if nodule.diameter_mm >= SMALLEST_MM]
+    excluded = [*(spheres(case.marked) if case.marked else []), *drawn]
     own = score_scan(centers, np.ones(len(centers)), nodules, excluded)
     everything = score_scan(candidates, scores, nodules, excluded)
     found = []

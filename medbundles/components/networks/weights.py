@@ -34,12 +34,16 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
         UntrustedContent: it holds more than tensors and plain containers (TRU002).
     """
     inner = network.module if isinstance(network, DistributedDataParallel) else network
+    load_state(inner, read_weights_or_advise(path), Path(path).name)
+
+
+def read_weights_or_advise(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Do as :func:`read_weights`; a refusal of damaged weights names a good file beside them."""
     try:
-        state = read_weights(path)
+        return read_weights(path)
     except DataError as error:
         advice = _good_file_beside(Path(path))
         raise DataError(findings=[replace(found, fix=found.fix or advice) for found in error.findings]) from error
-    load_state(inner, state, Path(path).name)
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:

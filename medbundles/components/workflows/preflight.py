@@ -11,6 +11,7 @@ from medbundles.checks.config import check_config, check_file, check_model, diff
 from medbundles.checks.model import check_description
 from medbundles.checks.vendored import check_loaded_version
 from medbundles.checks.verdict import refuse
+from medbundles.components.networks.weights import read_weights_or_advise
 from medbundles.components.workflows.resume import config_difference
 from medbundles.components.workflows.run_record import RECORD_NAME
 from medbundles.errors import (
@@ -92,7 +93,8 @@ def check_weights(weights: Iterable[Path], expected: Mapping[str, Any] | None) -
         expected: what ``model.json`` beside the first of them must say; ``None`` compares nothing.
 
     Raises:
-        DataError: a file is missing (TRN011).
+        DataError: a file is missing (TRN011) or damaged (TRN007).
+        UntrustedContent: a file holds more than tensors (TRU002).
         ConfigurationError: ``model.json`` says something else, or something impossible (CFG004).
     """
     files = list(weights)
@@ -102,6 +104,8 @@ def check_weights(weights: Iterable[Path], expected: Mapping[str, Any] | None) -
         raise DataError(
             findings=[Finding("TRN011", "error", f"no weights at {file}", fix, file=file.name) for file in missing]
         )
+    for file in files:
+        read_weights_or_advise(file)
     if expected is not None and files:
         model = read_model(files[0])
         findings = [*check_model(model, expected), *check_description(model)]

@@ -79,18 +79,36 @@ def test_a_run_id_that_is_not_there_is_a_finding(bundle: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("loss", "status", "error", "reason"),
+    ("right", "wrong", "status", "error", "reason"),
     [
         # Not MONAI's "Failed to evaluate" around it.
-        ("$torch.nn.NoSuchLoss()", "failed", RuntimeError, "AttributeError: module 'torch.nn' has no attribute"),
-        ("'$lambda prediction, target: prediction.sum() * float(\"nan\")'", "diverged", MedbundlesError, "DataError:"),
+        (
+            "lr: '@learning_rate'",
+            "lr: $torch.no_such()",
+            "failed",
+            RuntimeError,
+            "AttributeError: module 'torch' has no",
+        ),
+        (
+            "$torch.nn.MSELoss()",
+            "'$lambda prediction, target: prediction.sum() * float(\"nan\")'",
+            "diverged",
+            MedbundlesError,
+            "DataError:",
+        ),
     ],
 )
 def test_a_run_that_fails_says_so_in_its_record(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: str, status: str, error: type[Exception], reason: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    right: str,
+    wrong: str,
+    status: str,
+    error: type[Exception],
+    reason: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    strict = workflow(write_tiny_bundle(tmp_path / "tiny", TRAIN.replace("$torch.nn.MSELoss()", loss)))
+    strict = workflow(write_tiny_bundle(tmp_path / "tiny", TRAIN.replace(right, wrong)))
     strict.initialize()
     with pytest.raises(error):
         strict.run()

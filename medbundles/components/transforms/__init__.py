@@ -3,6 +3,8 @@
 from medbundles.components.transforms.clamp_intensity import ClampIntensityd
 from medbundles.components.transforms.find_sites import FindSitesd
 from medbundles.components.transforms.load_volume import LoadVolumed
+from medbundles.components.transforms.rand_cubes import RandCubesd
+from medbundles.components.transforms.rescore_findings import RescoreFindingsd
 from medbundles.components.transforms.save_prediction import SavePredictiond
 from medbundles.components.transforms.save_preview import SavePreviewd
 from medbundles.components.transforms.segmentation_augmentation import SegmentationAugmentation
@@ -13,7 +15,9 @@ __all__ = [
     "ClampIntensityd",
     "FindSitesd",
     "LoadVolumed",
+    "RandCubesd",
     "RandSliceStackd",
+    "RescoreFindingsd",
     "SavePredictiond",
     "SavePreviewd",
     "SegmentationAugmentation",

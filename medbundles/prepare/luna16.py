@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +11,14 @@ from typing import Literal, get_args
 from medbundles.checks import refuse
 from medbundles.checks.luna import Luna16Source, inspect_luna16
 from medbundles.errors import ConfigurationError, DataError, Finding
-from medbundles.io.atomic import write_json
-from medbundles.io.datalist import Record, write_datalist
 from medbundles.io.luna16 import Scan
-from medbundles.prepare._luna16_case import CaseJob, CaseResult, convert_case
+from medbundles.prepare._luna16_case import CaseJob, convert_case
+from medbundles.prepare._nodule_case import CaseResult
+from medbundles.prepare._nodule_list import count_nodules, count_parts, deal_out, find_subjects, publish
 from medbundles.prepare._options import codes, judge, refuse_options, shared_expectations
 from medbundles.prepare._pool import choose_workers, run_jobs
 from medbundles.prepare._workspace import Workspace, refuse_existing
-from medbundles.prepare.fingerprint import FINGERPRINT_NAME, summarize_cases
-from medbundles.prepare.folds import TEST, check_folds, split_subjects, split_subsets
+from medbundles.prepare.folds import check_folds, split_subsets
 from medbundles.prepare.nodule_masks import MASK_RULES
 from medbundles.prepare.report import PreparationReport
 
@@ -115,14 +113,14 @@ def prepare(
             kind="luna16",
             output=output,
             options=vars(options),
-            cases={"training": sum(p != TEST for p in parts.values()), "testing": list(parts.values()).count(TEST)},
+            cases=count_parts(parts),
             counts=count_nodules(good),
             findings=(*findings, *judged, *refuse([*subject_findings, *part_findings])),
             skipped=tuple(sorted({*bad, *refused})),
             reused=sum(result.reused for result in good),
             seconds=time.monotonic() - started,
         )
-        _publish(report, good, parts, subjects, subsets if split == "luna16" else {})
+        publish(report, good, parts, subjects, subsets if split == "luna16" else {})
     return report
 
 
@@ -149,19 +147,6 @@ def _convert(
     return run_jobs(convert_case, jobs, choose_workers(workers, len(jobs), MEMORY_FACTOR * largest), "prepare luna16")
 
 
-def find_subjects(results: Sequence[CaseResult]) -> tuple[dict[str, str], list[Finding]]:
-    """Return the subject of each case: the case itself, but one for scans whose voxels are the same."""
-    first: dict[str, str] = {}
-    subjects, findings = {}, []
-    for result in results:
-        content = (result.fingerprint or {})["image_sha256"]
-        subjects[result.case] = first.setdefault(content, result.case)
-        if subjects[result.case] != result.case:
-            message = f"the same voxels as case {first[content]}: kept in the same part of the split"
-            findings.append(Finding("NII014", "warning", message, "delete one of them", result.case))
-    return subjects, findings
-
-
 def assign_parts(
     results: Sequence[CaseResult], subjects: Mapping[str, str], subsets: Mapping[str, int | None], options: Options
 ) -> tuple[dict[str, int], list[Finding]]:
@@ -170,48 +155,5 @@ def assign_parts(
         numbered = {subject: subsets[subject] or 0 for subject in subjects.values()}
         by_subject = split_subsets(numbered, options.test_fraction, OFFICIAL_FOLDS)
         return {case: by_subject[subject] for case, subject in subjects.items()}, []
-    nodules: Counter[str] = Counter()
-    for result in results:
-        nodules[subjects[result.case]] += len(result.nodules)
-    strata = {subject: "with nodules" if nodules[subject] else "without" for subject in subjects.values()}
-    by_subject = split_subjects(strata, options.folds, options.test_fraction, options.seed)
-    parts = {case: by_subject[subject] for case, subject in subjects.items()}
+    parts = deal_out(results, subjects, options.folds, options.test_fraction, options.seed)
     return parts, check_folds(parts, options.folds)
-
-
-def count_nodules(results: Sequence[CaseResult]) -> dict[str, int]:
-    """Return how many nodules there are, malignant ones among them, and how their masks came about."""
-    nodules = [nodule for result in results for nodule in result.nodules]
-    origins: Counter[str] = Counter()
-    for result in results:
-        origins.update(result.origins or {})
-    counts = {"nodules": len(nodules), "malignant": sum(nodule["malignant"] is True for nodule in nodules)}
-    return counts | {f"masks by {name}": origins[name] for name in sorted(origins)}
-
-
-def _publish(
-    report: PreparationReport,
-    results: Sequence[CaseResult],
-    parts: Mapping[str, int],
-    subjects: Mapping[str, str],
-    test_folds: Mapping[str, int | None],
-) -> None:
-    """Write the tables, the data list last: a folder that has one is complete."""
-    training: list[Record] = []
-    testing: list[Record] = []
-    for result in results:
-        case, tested = result.case, parts[result.case] == TEST
-        record: Record = {
-            "image": f"images/{case}.nii.gz",
-            "label": f"labels/{case}.nii.gz",
-            "case": case,
-            "subject": subjects[case],
-            "fold": test_folds.get(case) if tested else parts[case],
-            "nodules": list(result.nodules),
-        }
-        if record["fold"] is None:  # the test part of a seeded split
-            del record["fold"]
-        (testing if tested else training).append(record)
-    write_json(report.output / FINGERPRINT_NAME, summarize_cases({r.case: r.fingerprint or {} for r in results}))
-    report.write()
-    write_datalist(report.output, training, testing)

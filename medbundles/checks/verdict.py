@@ -10,9 +10,9 @@ from medbundles.errors import ConfigurationError, DataError, EnvironmentFailure,
 
 # Faults whose uncertainty a user may settle. Whether a single finding may be allowed is for its check to say
 # (``Finding.allowable``): labels on a shifted grid can be used after all, labels of another size cannot.
-ALLOWABLE_CODES = frozenset({"NII004", "NII006", "NII013", "LUN002", "LUN005", "DWI010"})
+ALLOWABLE_CODES = frozenset({"NII004", "NII006", "NII013", "LUN002", "LUN005", "LUN009", "DWI010"})
 # Faults of the machine, not of the data: they end with exit code 4 when they are all there is.
-ENVIRONMENT_CODES = frozenset({"NII015"})
+ENVIRONMENT_CODES = frozenset({"NII015", "DCM009"})
 SEVERITY = ("error", "warning", "note")
 
 
@@ -30,7 +30,7 @@ def refuse(findings: Iterable[Finding], allow: Collection[str] = (), strict: boo
     Raises:
         ConfigurationError: ``allow`` names a code that cannot be allowed (CFG001).
         DataError: at least one error, with all errors first and all warnings after them.
-        EnvironmentFailure: the only errors are the machine's (NII015).
+        EnvironmentFailure: the only errors are the machine's (NII015, DCM009).
     """
     judged = apply_allow(findings, allow)
     refused = [finding for finding in judged if finding.level == "error" or (strict and finding.level == "warning")]

@@ -54,9 +54,11 @@ def _look(bundle: Path, path: Path, allow: Collection[str], geometry: Geometry |
     """Return what the path holds, in words, and what is to say about it."""
     from medbundles.checks.cases import inspect_cases
     from medbundles.checks.dataset import check_dataset
+    from medbundles.checks.lidc import check_lidc
     from medbundles.checks.luna import check_luna16
     from medbundles.io.cases import find_cases
     from medbundles.io.datalist import DATALIST_NAME, read_datalist
+    from medbundles.io.lidc import is_lidc
     from medbundles.io.luna16 import is_luna16
     from medbundles.io.nnunet import DATASET_FILE, read_raw_dataset
 
@@ -68,6 +70,8 @@ def _look(bundle: Path, path: Path, allow: Collection[str], geometry: Geometry |
         return kind, check_dataset(path, label_values=labels, allow=allow, geometry=geometry, **rules)
     if is_luna16(path):
         return "raw source in LUNA16's layout", check_luna16(path)
+    if is_lidc(path):
+        return "raw source in LIDC-IDRI's layout", check_lidc(path)
     if (path / DATASET_FILE).is_file() and (path / "imagesTr").is_dir():
         return "raw source in nnU-Net's layout", read_raw_dataset(path)[1]
     cases = find_cases(path, rules["channels"])

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-KINDS = ("luna16", "nnunet")
+KINDS = ("lidc", "luna16", "nnunet")
 
 
 def register(app: typer.Typer) -> None:

@@ -81,7 +81,7 @@ def test_keys_are_those_of_the_configurations() -> None:
     ("heading", "functions", "declared"),
     [
         ("samples", ["medbundles.samples.lung_nodule_ct_segmentation.write_samples"], {"cases", "seed", "workers"}),
-        ("prepare", ["medbundles.prepare.luna16.prepare", "medbundles.prepare.nnunet.prepare"], {"source"}),
+        ("prepare", [f"medbundles.prepare.{kind}.prepare" for kind in ("lidc", "luna16", "nnunet")], {"source"}),
     ],
 )
 def test_options_are_those_of_the_functions(heading: str, functions: list[str], declared: set[str]) -> None:

@@ -89,8 +89,8 @@ class TinySeries:
 
 
 def file_name(number: int, count: int = 8) -> str:
-    """The name of a slice's file: names do not sort in the slices' order."""
-    return f"1-{(number * 3) % count:03d}.dcm"
+    """The name of a slice's file: every other slice comes first, so that names do not sort in the slices' order."""
+    return f"1-{number // 2 + (number % 2) * ((count + 1) // 2):03d}.dcm"
 
 
 def square(low: Point, high: Point) -> list[Point]:

@@ -22,7 +22,7 @@ from medbundles.prepare.report import PreparationReport
 
 # The collection's readers; a series has at most four readings.
 MOST_READERS = 4
-# The slices as they are read and as one volume, the label, one of them on the way to the disk; in int16 volumes.
+# In int16 volumes: the slices as they are read and as one volume, then the label; measured 2.7 with 300 slices.
 MEMORY_FACTOR = 4
 # Headers and outlines take next to nothing; one big folder or XML at a time still wants its interpreter.
 INSPECTION_BYTES = 300_000_000

@@ -104,13 +104,13 @@ def check_weights(weights: Iterable[Path], expected: Mapping[str, Any] | None) -
         raise DataError(
             findings=[Finding("TRN011", "error", f"no weights at {file}", fix, file=file.name) for file in missing]
         )
-    for file in files:
-        read_weights_or_advise(file)
     if expected is not None and files:
         model = read_model(files[0])
         findings = [*check_model(model, expected), *check_description(model)]
         if findings:
             raise ConfigurationError(findings=findings)
+    for file in files:
+        read_weights_or_advise(file)
 
 
 def check_output(output_dir: Path, earlier: Mapping[str, Any] | None, overwrite: bool, resume: bool) -> None:

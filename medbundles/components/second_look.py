@@ -14,7 +14,6 @@ from medbundles.components.transforms.rescore_findings import RescoreFindingsd
 from medbundles.errors import ConfigurationError, DataError, Finding
 from medbundles.io.hashing import sha256_file
 
-WEIGHTS_NAME = "second_stage.pt"
 KEY = "second_stage"
 SETTINGS = ("auto", "none")
 
@@ -52,20 +51,6 @@ def second_look(
     cubes = {"size": description["size"], "spacings_mm": description["spacings_mm"]}
     window = model["preprocessing"]["window_hu"]
     return RescoreFindingsd(network.to(device), candidate_threshold, **cubes, fill=window[0], window=window)
-
-
-def describe_second_look(
-    network: Mapping[str, Any], size: int, spacings_mm: list[float], file: str = WEIGHTS_NAME
-) -> dict[str, Any]:
-    """Return what ``model.json`` says of a second network.
-
-    Args:
-        network: from :func:`medbundles.components.networks.describe_network`.
-        size: points along each edge of its cubes.
-        spacings_mm: distance of the points, one cube each.
-        file: its weights, beside ``model.json``.
-    """
-    return {"file": file, "network": dict(network), "size": size, "spacings_mm": list(spacings_mm)}
 
 
 def _refuse_others(path: Path, model: Mapping[str, Any]) -> None:

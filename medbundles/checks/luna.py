@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from medbundles.errors import DataError, Finding, Level
 from medbundles.io.headers import ImageHeader, choose_affine, read_header
 from medbundles.io.images import flip_lps, to_index
 from medbundles.io.luna16 import ANNOTATIONS, Annotation, Scan, find_scans, find_subsets, find_tables, read_annotations
+from medbundles.io.luna16_lists import EXCLUDED, find_list, read_excluded
 
 # LIDC readers marked nodules of 3 to 30 mm and LUNA16's largest is 32.3 mm: beyond 60 mm it is a mass, or no diameter.
 LARGEST_DIAMETER_MM = 60.0
@@ -35,12 +37,14 @@ class Luna16Source:
         headers: their headers by series.
         annotations: the usable annotations by series: inside their volume, no duplicates, in the tables' order.
         findings: everything the checks had to say, errors first.
+        excluded: by series, what counts neither as nodule nor as its absence; None without such a table.
     """
 
     scans: tuple[Scan, ...]
     headers: Mapping[str, ImageHeader]
     annotations: Mapping[str, tuple[Annotation, ...]]
     findings: tuple[Finding, ...]
+    excluded: Mapping[str, list[dict[str, Any]]] | None = None
 
 
 def inspect_luna16(source: Path) -> Luna16Source:
@@ -52,7 +56,8 @@ def inspect_luna16(source: Path) -> Luna16Source:
     scans = find_scans(source)
     headers, findings = _read_headers(scans)
     annotations, table_findings = _read_tables(source)
-    findings += table_findings
+    excluded, excluded_findings = _read_excluded(source)
+    findings += [*table_findings, *excluded_findings]
     findings += check_complete(scans, annotations, find_subsets(source))
     findings += check_on_disk(scans, annotations)
     annotations, diameter_findings = check_diameters(annotations)
@@ -68,6 +73,7 @@ def inspect_luna16(source: Path) -> Luna16Source:
         headers=headers,
         annotations={series: tuple(rows) for series, rows in by_series.items()},
         findings=tuple(sorted(findings, key=severity)),
+        excluded=excluded,
     )
 
 
@@ -116,6 +122,16 @@ def _read_tables(source: Path) -> tuple[list[Annotation], list[Finding]]:
             known[annotation.series].append(annotation)
         joined += [row for row in rows if not any(_same_nodule(row, other) for other in known[row.series])]
     return joined, findings
+
+
+def _read_excluded(source: Path) -> tuple[dict[str, list[dict[str, Any]]] | None, list[Finding]]:
+    path = find_list(source, EXCLUDED)
+    if path is None:
+        return None, []
+    try:
+        return read_excluded(path)
+    except DataError as error:
+        return None, list(error.findings)
 
 
 def check_diameters(annotations: Sequence[Annotation]) -> tuple[list[Annotation], list[Finding]]:

@@ -15,6 +15,7 @@ SERIES_COLUMN = "seriesuid"
 CENTER_COLUMNS = ("coordX", "coordY", "coordZ")
 DIAMETER_COLUMN = "diameter_mm"
 MALIGNANCY_COLUMNS = ("mal_bool", "malignant")
+TYPE_COLUMN = "type"
 REQUIRED_COLUMNS = (SERIES_COLUMN, *CENTER_COLUMNS, DIAMETER_COLUMN)
 SUBSET_NAME = re.compile(r"subset(\d+)", re.IGNORECASE)
 
@@ -43,6 +44,7 @@ class Annotation:
         center_lps_mm: center in LPS mm, as the table has it.
         diameter_mm: diameter in mm.
         malignant: the readers' verdict, if the table has one.
+        type: solid, part-solid or ground-glass, if the table has a column ``type``.
         file: name of its table.
         row: its row in that table.
     """
@@ -53,6 +55,7 @@ class Annotation:
     malignant: bool | None
     file: str
     row: int
+    type: str | None = None
 
 
 def find_scans(source: Path) -> list[Scan]:
@@ -132,4 +135,5 @@ def _faults(table: Table, row: TableRow) -> list[Finding]:
 def _annotation(table: Table, row: TableRow, malignancy: str | None) -> Annotation:
     x, y, z, diameter = (parse_number(row.values[name]) or 0.0 for name in (*CENTER_COLUMNS, DIAMETER_COLUMN))
     malignant = parse_flag(row.values[malignancy]) if malignancy else None
-    return Annotation(row.values[SERIES_COLUMN], (x, y, z), diameter, malignant, table.name, row.line)
+    kind = row.values.get(TYPE_COLUMN) or None
+    return Annotation(row.values[SERIES_COLUMN], (x, y, z), diameter, malignant, table.name, row.line, kind)

@@ -30,6 +30,7 @@ class CaseJob:
         mask_rule: a key of :data:`medbundles.prepare.nodule_masks.MASK_RULES`.
         output: the prepared folder.
         allow: fault codes that are taken as warnings.
+        excluded: what counts neither way in it; None where the source has no such table.
     """
 
     case: str
@@ -38,6 +39,7 @@ class CaseJob:
     mask_rule: str
     output: Path
     allow: tuple[str, ...] = ()
+    excluded: tuple[dict[str, Any], ...] | None = None
 
 
 def convert_case(job: CaseJob) -> CaseResult:
@@ -52,10 +54,11 @@ def convert_case(job: CaseJob) -> CaseResult:
 
     def paint(scan: Volume) -> PaintedNodules:
         label, origins, notes = paint_nodules(scan, job.annotations, job.mask_rule)
-        return PaintedNodules(label, tuple(_entry(row) for row in job.annotations), origins, tuple(notes))
+        nodules = tuple(_entry(row) for row in job.annotations)
+        return PaintedNodules(label, nodules, origins, tuple(notes), job.excluded)
 
     code = code_hash(sys.modules[__name__], nodule_masks)
-    depends_on = [[asdict(row) for row in job.annotations], job.mask_rule, code]
+    depends_on = [[asdict(row) for row in job.annotations], job.excluded, job.mask_rule, code]
     return convert_volume(
         job.case, job.path.name, volume, paint, output=job.output, allow=job.allow, depends_on=depends_on
     )
@@ -84,4 +87,5 @@ def paint_nodules(
 
 def _entry(row: Annotation) -> dict[str, Any]:
     center = list(row.center_lps_mm)
-    return {"center_lps_mm": center, "diameter_mm": row.diameter_mm, "malignant": row.malignant}
+    kind = {"type": row.type} if row.type else {}
+    return {"center_lps_mm": center, "diameter_mm": row.diameter_mm, "malignant": row.malignant, **kind}

@@ -11,7 +11,9 @@ from typing import Literal, get_args
 from medbundles.checks import refuse
 from medbundles.checks.luna import Luna16Source, inspect_luna16
 from medbundles.errors import ConfigurationError, DataError, Finding
+from medbundles.io.hard_negatives import TABLE_NAME, write_hard_negatives
 from medbundles.io.luna16 import Scan
+from medbundles.io.luna16_lists import CANDIDATES, find_list, read_candidates
 from medbundles.prepare._luna16_case import CaseJob, convert_case
 from medbundles.prepare._nodule_case import CaseResult
 from medbundles.prepare._nodule_list import count_nodules, count_parts, deal_out, find_subjects, publish
@@ -98,6 +100,8 @@ def prepare(
     scans = [scan for scan in found.scans if scan.series not in bad]
     if split == "luna16":
         _refuse_unnumbered(scans)
+    candidates = find_list(source, *CANDIDATES)
+    negatives = read_candidates(candidates, {scan.series for scan in scans}) if candidates else []
     with Workspace(output) as workspace:
         workspace.forget_others(scan.series for scan in scans)
         results = _convert(found, scans, mask_rule, output, workers, allow)
@@ -114,12 +118,14 @@ def prepare(
             output=output,
             options=vars(options),
             cases=count_parts(parts),
-            counts=count_nodules(good),
+            counts=count_nodules(good) | ({"hard negatives": len(negatives)} if candidates else {}),
             findings=(*findings, *judged, *refuse([*subject_findings, *part_findings])),
             skipped=tuple(sorted({*bad, *refused})),
             reused=sum(result.reused for result in good),
             seconds=time.monotonic() - started,
         )
+        if candidates:
+            write_hard_negatives(output / TABLE_NAME, negatives)
         publish(report, good, parts, subjects, subsets if split == "luna16" else {})
     return report
 
@@ -140,7 +146,15 @@ def _convert(
     allow: Collection[str],
 ) -> list[CaseResult]:
     jobs = [
-        CaseJob(scan.series, scan.path, found.annotations.get(scan.series, ()), mask_rule, output, tuple(allow))
+        CaseJob(
+            scan.series,
+            scan.path,
+            found.annotations.get(scan.series, ()),
+            mask_rule,
+            output,
+            tuple(allow),
+            None if found.excluded is None else tuple(found.excluded.get(scan.series, ())),
+        )
         for scan in scans
     ]
     largest = max((found.headers[scan.series].data_bytes for scan in scans), default=0)

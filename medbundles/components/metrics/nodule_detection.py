@@ -20,6 +20,8 @@ from medbundles.io.grids import Affine, flip_lps, to_world, voxel_volume_mm3
 
 # Upper ends of the size groups in mm: the limits at which guidelines change what is done about a nodule.
 SIZE_LIMITS_MM = (6.0, 8.0, 15.0)
+# What the challenge's evaluation takes for the findings of its excluded list that have no diameter.
+EXCLUDED_DIAMETER_MM = 10.0
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,7 @@ def _groups(nodule: Sphere, kind: Any) -> tuple[str, ...]:
 
 def _sphere(entry: Mapping[str, Any]) -> Sphere:
     x, y, z = (float(value) for value in entry["center_lps_mm"])
-    return Sphere((x, y, z), float(entry["diameter_mm"]))
+    return Sphere((x, y, z), float(entry.get("diameter_mm") or EXCLUDED_DIAMETER_MM))
 
 
 def _labeled(scored: ScoredCase, affine: Affine) -> list[Sphere]:

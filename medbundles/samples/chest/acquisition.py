@@ -6,35 +6,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
-from medbundles.samples.chest.grid import Floats
+from medbundles.samples.chest.grid import Floats, ScanGrid
+from medbundles.samples.chest.kernel import frequencies, noise_spectra
 from medbundles.samples.chest.protocol import Protocol
 
 PAD = 8
-# Frequencies in line pairs per mm: where the kernel's response has fallen to 1/e, and by how much it lifts edges.
-CUTOFF = {"soft": 0.42, "standard": 0.58, "sharp": 0.90}
-BOOST = {"soft": 0.0, "standard": 0.0, "sharp": 0.55}
-BOOST_FREQUENCY = 0.45
 LOWEST_HU, HIGHEST_HU = -1024, 3071
 # The detector's signal is lowest behind the most tissue: noise grows from the skin to the middle of the body.
 NOISE_AT_EDGE = 0.65
-
-
-def _frequencies(size: int, pixel_mm: float) -> Floats:
-    rows = fft.fftfreq(size, pixel_mm)[:, None]
-    columns = fft.rfftfreq(size, pixel_mm)[None, :]
-    return np.asarray(np.hypot(rows, columns), dtype=np.float32)
-
-
-def _kernel(frequency: Floats, kernel: str) -> Floats:
-    response = np.exp(-((frequency / CUTOFF[kernel]) ** 2))
-    lift = 1 + BOOST[kernel] * (frequency / BOOST_FREQUENCY) ** 2 * np.exp(1 - (frequency / BOOST_FREQUENCY) ** 2)
-    return np.asarray(response * lift, dtype=np.float32)
-
-
-def _noise_spectrum(frequency: Floats, kernel: str) -> Floats:
-    """Return the noise's amplitude: the ramp filter of filtered back-projection under the kernel's roll-off."""
-    ramp = np.sqrt(frequency + 0.012)
-    return np.asarray(ramp * _kernel(frequency, kernel), dtype=np.float32)
+# Heights in mm above the carina between which the shoulders come into the beam.
+SHOULDERS_MM = (25.0, 85.0)
 
 
 def acquire(fine: Floats, protocol: Protocol, generator: np.random.Generator) -> npt.NDArray[np.int16]:
@@ -50,38 +31,59 @@ def acquire(fine: Floats, protocol: Protocol, generator: np.random.Generator) ->
     """
     grid = protocol.grid
     size = grid.matrix + 2 * PAD
-    frequency = _frequencies(size, grid.pixel_mm)
-    response = _kernel(frequency, protocol.kernel)
-    spectrum = _noise_spectrum(frequency, protocol.kernel)
-    spectrum *= protocol.noise_hu / max(_deviation(spectrum, size), 1e-6)
-    level = _noise_level(grid.matrix)
+    response = protocol.kernel.response(frequencies(size, grid.pixel_mm)[0])
+    level = _noise_level(grid.matrix) * np.float32(protocol.noise_hu)
     outside = _outside_circle(grid.matrix)
+    noise = _Noise(protocol, size, generator)
     result = np.empty(grid.shape, dtype=np.int16)
     width = grid.substeps + 2 * grid.overlap
-    # Overlapping slices share measured data, and so part of their noise.
-    shared = np.sqrt(1 - min(grid.slice_mm / grid.thickness_mm, 1) ** 2) if grid.overlap else 0.25
-    before = fft.rfft2(generator.standard_normal((size, size), dtype=np.float32))
     for number in range(grid.slices):
         first = number * grid.substeps
         clean = np.pad(fine[first : first + width].mean(axis=0), PAD, mode="edge")
-        white = fft.rfft2(generator.standard_normal((size, size), dtype=np.float32))
-        before = np.float32(shared) * before + np.float32(np.sqrt(1 - shared**2)) * white
-        blurred = fft.irfft2(fft.rfft2(clean) * response, s=(size, size))[PAD:-PAD, PAD:-PAD]
-        noise = fft.irfft2(before * spectrum, s=(size, size))[PAD:-PAD, PAD:-PAD]
-        slice_hu = np.clip(np.rint(blurred + level * noise), LOWEST_HU, HIGHEST_HU).astype(np.int16)
+        blurred = fft.irfft2(fft.rfft2(clean) * response, s=(size, size))
+        slice_hu = blurred[PAD:-PAD, PAD:-PAD] + level * noise.draw(number)[PAD:-PAD, PAD:-PAD]
+        rounded = np.clip(np.rint(slice_hu), LOWEST_HU, HIGHEST_HU).astype(np.int16)
         if protocol.padding_hu is not None:
-            slice_hu[outside] = protocol.padding_hu
-        result[number] = slice_hu
+            rounded[outside] = protocol.padding_hu
+        result[number] = rounded
     return result
 
 
-def _deviation(spectrum: Floats, size: int) -> float:
-    """Return the deviation of white noise of unit variance after multiplication with a half spectrum."""
-    double = np.full(spectrum.shape[1], 2.0)
-    double[0] = 1.0
-    if size % 2 == 0:
-        double[-1] = 1.0
-    return float(np.sqrt((spectrum.astype(np.float64) ** 2 * double).sum() / size**2))
+class _Noise:
+    """Noise of unit variance below the shoulders, drawn slice after slice."""
+
+    def __init__(self, protocol: Protocol, size: int, generator: np.random.Generator) -> None:
+        self._generator, self._size = generator, size
+        self._plain, self._streaks = noise_spectra(protocol.kernel, size, protocol.grid.pixel_mm)
+        self._shared = np.float32(shared_noise(protocol.grid))
+        self._fresh = np.float32(np.sqrt(1 - self._shared**2))
+        heights = protocol.grid.first_mm[2] + np.arange(protocol.grid.slices) * protocol.grid.slice_mm
+        low, high = SHOULDERS_MM
+        shoulders = np.clip((heights - low) / (high - low), 0, 1)
+        self._gain = 1 + protocol.shoulder_noise * shoulders
+        self._streak_gain = protocol.streaks * shoulders
+        self._before = self._white()
+
+    def _white(self) -> npt.NDArray[np.complexfloating]:
+        values = self._generator.standard_normal((self._size, self._size), dtype=np.float32)
+        return np.asarray(fft.rfft2(values))
+
+    def draw(self, number: int) -> Floats:
+        """Return the noise ``(size, size)`` of a slice; slices must be asked for in order."""
+        self._before = self._shared * self._before + self._fresh * self._white()
+        amplitude = np.float32(self._gain[number]) * self._plain
+        if self._streak_gain[number] > 0:
+            amplitude = amplitude + np.float32(self._streak_gain[number]) * self._streaks
+        return np.asarray(fft.irfft2(self._before * amplitude, s=(self._size, self._size)))
+
+
+def shared_noise(grid: ScanGrid) -> float:
+    """Return the correlation of the noise of neighboring slices: overlapping ones share measured data.
+
+    Even slices that only touch share some: the profile of a spiral scan has tails.
+    """
+    ratio = min(grid.slice_mm / grid.thickness_mm, 1.0)
+    return float(max(0.25, 1 - 0.75 * ratio**2))
 
 
 def _radius(matrix: int) -> Floats:

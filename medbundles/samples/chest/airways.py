@@ -25,13 +25,14 @@ def _beside(tree: Tree, direction: Points) -> Tree:
     return Tree(starts, big.bend + 1.95 * big.radius[:, None] * shift, ends, big.radius, big.parent_radius)
 
 
-def draw_airways(canvas: Canvas, trees: LungTrees, wide: float) -> None:
+def draw_airways(canvas: Canvas, trees: LungTrees, wide: float, wall: float) -> None:
     """Draw all airways: first every wall, then every lumen, so that branchings stay open.
 
     Args:
         canvas: fine slices.
         trees: the arteries the bronchi follow.
         wide: the body's scale, 1 is the mean.
+        wall: thickness of the walls as a share of the inner radius, within 0.3 to 1.6 mm.
     """
     front = float(spine_y(110.0)) - 34
     lines: list[tuple[list[tuple[float, float, float]], list[float]]] = [
@@ -48,6 +49,6 @@ def draw_airways(canvas: Canvas, trees: LungTrees, wide: float) -> None:
         starts, ends, radii = as_tubes(within(bronchi, canvas.grid), 3.0)
         tubes.append((starts, ends, np.minimum(0.74 * radii, 4.6 * wide)))
     for starts, ends, radii in tubes:
-        canvas.draw_tubes(starts, ends, radii + np.clip(0.16 * radii, 0.4, 1.3), WALL_HU)
+        canvas.draw_tubes(starts, ends, radii + np.clip(wall * radii, 0.3, 1.6), WALL_HU)
     for starts, ends, radii in tubes:
         canvas.draw_tubes(starts, ends, radii, LUMEN_HU, carve=True)

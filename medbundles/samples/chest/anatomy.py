@@ -15,6 +15,7 @@ COARSE_MM = 4.0
 LOWEST_MM = -215.0
 HIGHEST_MM = 125.0
 RIB_PITCH_MM = 25.0
+COSTOCHONDRAL_ANGLE = 2.45
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,13 @@ def _mediastinum(patient: Patient, x: Floats, y: Floats, z: Floats) -> Floats:
     return merged
 
 
+def _rib_bumps(patient: Patient, rib_phase: Floats, angle: Floats) -> Floats:
+    """Return by how many mm the ribs, most of all where their cartilage begins, bulge into the cavity."""
+    at_rib = np.maximum(-np.cos(2 * np.pi * rib_phase), 0) ** 2
+    where = 1 + 1.4 * np.exp(-(((angle - COSTOCHONDRAL_ANGLE) / 0.12) ** 2))
+    return np.asarray(patient.rib_bumps * at_rib * where, dtype=np.float32)
+
+
 def build_anatomy(patient: Patient, seed: int, case: int, half_field_mm: float) -> Anatomy:
     """Compute the coarse fields of a patient.
 
@@ -143,15 +151,17 @@ def build_anatomy(patient: Patient, seed: int, case: int, half_field_mm: float) 
     lumps, folds = noise_field(generator, coarse, 14), noise_field(generator, coarse, 35)
     plain = coarse.coordinates()
     x, y, z = (np.asarray(axis + warp, dtype=np.float32) for axis, warp in zip(plain, warps, strict=True))
-    cavity = normalized_distance(_cavity(patient, x, y, z) + 0.6 * small, COARSE_MM)
+    angle = np.arctan2(np.abs(plain[0]), plain[1] - 2) + 0 * z
+    descent = 30 * np.minimum(angle, 2.2) - 18 * np.maximum(angle - 2.2, 0)
+    rib_phase = np.asarray((plain[2] + descent) / RIB_PITCH_MM, dtype=np.float32)
+    bumps = _rib_bumps(patient, rib_phase, angle) * np.clip(1 + 0.6 * small, 0, 2)
+    cavity = normalized_distance(_cavity(patient, x, y, z) + 0.6 * small, COARSE_MM) + bumps
     heart = normalized_distance(_heart(patient, x, y, z), COARSE_MM)
     abdomen = normalized_distance(_abdomen(patient, x, y, z) + small, COARSE_MM)
     middle = _mediastinum(patient, x, y, plain[2] + 0 * z) + 1.5 * small
     lung = cavity
     for organ in (middle, heart - 4, abdomen - 1.5):
         lung = smooth_max(lung, -organ, 5)
-    angle = np.arctan2(np.abs(plain[0]), plain[1] - 2) + 0 * z
-    descent = 30 * np.minimum(angle, 2.2) - 18 * np.maximum(angle - 2.2, 0)
     return Anatomy(
         coarse=coarse,
         body=normalized_distance(_body(patient, x, y, z) + 0.5 * small, COARSE_MM),
@@ -159,7 +169,7 @@ def build_anatomy(patient: Patient, seed: int, case: int, half_field_mm: float) 
         lung=normalized_distance(lung, COARSE_MM),
         abdomen=abdomen,
         heart=heart,
-        rib_phase=np.asarray((z + descent) / RIB_PITCH_MM, dtype=np.float32),
+        rib_phase=rib_phase,
         rib_angle=np.asarray(angle, dtype=np.float32),
         oblique=np.asarray((z - 35 + 1.19 * (70 - y)) / 1.55 + small, dtype=np.float32),
         horizontal=np.asarray(z + 32 - 0.15 * y + small, dtype=np.float32),

@@ -26,6 +26,9 @@ class Patient:
         contrast_hu: what contrast agent adds to blood; 0 for none.
         vessel_ends: number of vessel ends in a liter of lung for each of arteries and veins.
         end_radius: radius of a vessel's last visible branch.
+        fissure_mm: thickness of the fissures; 0.2 is thin, 1 clearly thickened.
+        bronchial_wall: thickness of the bronchi's walls as a share of their inner radius.
+        rib_bumps: how far the ribs bulge into the lungs in mm.
     """
 
     half_width: float
@@ -42,6 +45,9 @@ class Patient:
     contrast_hu: float
     vessel_ends: float
     end_radius: float
+    fissure_mm: float
+    bronchial_wall: float
+    rib_bumps: float
 
     @property
     def blood_hu(self) -> float:
@@ -51,7 +57,7 @@ class Patient:
 
 def draw_patient(generator: np.random.Generator) -> Patient:
     """Draw a patient; all sizes vary together with one body scale and a little by themselves."""
-    scale = generator.uniform(0.87, 1.08)
+    scale = generator.uniform(0.87, 1.2)
     return Patient(
         half_width=scale * generator.uniform(118, 132),
         half_depth=scale * generator.uniform(76, 88),
@@ -61,10 +67,13 @@ def draw_patient(generator: np.random.Generator) -> Patient:
         muscle=generator.uniform(14, 20),
         mediastinum=scale * generator.uniform(25, 33),
         heart=scale * generator.uniform(0.85, 1.12),
-        lung_hu=generator.uniform(-885, -815),
-        gradient_hu=generator.uniform(20, 60),
-        dependent_hu=generator.uniform(40, 130) if generator.random() < 0.5 else 0.0,
-        contrast_hu=generator.uniform(90, 320) if generator.random() < 0.5 else 0.0,
-        vessel_ends=generator.uniform(1300, 2300),
-        end_radius=generator.uniform(0.25, 0.33),
+        lung_hu=generator.uniform(-925, -800),
+        gradient_hu=generator.uniform(15, 80),
+        dependent_hu=generator.uniform(40, 220) if generator.random() < 0.5 else 0.0,
+        contrast_hu=generator.uniform(60, 420) if generator.random() < 0.5 else 0.0,
+        vessel_ends=generator.uniform(1500, 4200),
+        end_radius=generator.uniform(0.17, 0.30),
+        fissure_mm=float(np.exp(generator.uniform(np.log(0.12), np.log(0.9)))),
+        bronchial_wall=generator.uniform(0.10, 0.34),
+        rib_bumps=generator.uniform(0, 3.0),
     )

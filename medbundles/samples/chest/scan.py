@@ -14,6 +14,7 @@ from medbundles.samples.chest.acquisition import acquire
 from medbundles.samples.chest.airways import draw_airways
 from medbundles.samples.chest.anatomy import build_anatomy
 from medbundles.samples.chest.canvas import Canvas
+from medbundles.samples.chest.parenchyma import Disease, draw_disease
 from medbundles.samples.chest.patient import draw_patient
 from medbundles.samples.chest.protocol import Protocol, draw_protocol
 from medbundles.samples.chest.scene import Scene
@@ -33,7 +34,7 @@ def _lung_vessels(scene: Scene, generator: np.random.Generator) -> None:
 
 
 def _airways(scene: Scene, generator: np.random.Generator) -> None:
-    draw_airways(scene.canvas, scene.trees, scene.patient.half_width / 125)
+    draw_airways(scene.canvas, scene.trees, scene.patient.half_width / 125, scene.patient.bronchial_wall)
 
 
 # What is drawn, in this order, each with random numbers of its own: a structure added here leaves the others as they
@@ -89,7 +90,8 @@ def make_scan(
     grid = protocol.grid
     anatomy = build_anatomy(patient, seed, case, grid.matrix * grid.pixel_mm / 2)
     trees = grow_lung_vessels(patient, anatomy, stream(seed, case, "trees"))
-    painter = TissuePainter(patient, anatomy, grid, stream(seed, case, "texture"))
+    disease = draw_disease(stream(seed, case, "disease"))
+    painter = TissuePainter(patient, anatomy, grid, disease, stream(seed, case, "texture"))
     hu = np.empty(grid.fine_shape, dtype=np.float32)
     for number in range(len(hu)):
         hu[number] = painter.paint(number)
@@ -104,11 +106,13 @@ def make_scan(
         array=array,
         spacing_mm=(grid.pixel_mm, grid.pixel_mm, grid.slice_mm),
         offset_lps_mm=(float(offset[0]), float(offset[1]), float(offset[2])),
-        record=_record(scene, protocol, shift, series_uid(seed, case), case),
+        record=_record(scene, protocol, disease, shift, series_uid(seed, case), case),
     )
 
 
-def _record(scene: Scene, protocol: Protocol, shift: npt.NDArray[np.float64], uid: str, case: int) -> dict[str, Any]:
+def _record(
+    scene: Scene, protocol: Protocol, disease: Disease, shift: npt.NDArray[np.float64], uid: str, case: int
+) -> dict[str, Any]:
     def moved(finding: dict[str, Any]) -> dict[str, Any]:
         world = {
             f"{key[:-3]}_lps_mm": [round(float(v), 6) for v in np.array(value) + shift]
@@ -124,11 +128,14 @@ def _record(scene: Scene, protocol: Protocol, shift: npt.NDArray[np.float64], ui
         "shape": [grid.matrix, grid.matrix, grid.slices],
         "spacing_mm": [grid.pixel_mm, grid.pixel_mm, grid.slice_mm],
         "thickness_mm": grid.thickness_mm,
-        "kernel": protocol.kernel,
+        "kernel": protocol.kernel.name,
+        "kernel_cutoff_per_mm": protocol.kernel.cutoff_per_mm,
+        "smoothing_mm": protocol.kernel.smoothing_mm,
         "noise_hu": protocol.noise_hu,
         "padding_hu": protocol.padding_hu,
         "contrast_hu": round(scene.patient.contrast_hu, 1),
         "lung_hu": round(scene.patient.lung_hu, 1),
+        "disease": {name: round(value, 3) for name, value in vars(disease).items()},
         "nodules": [moved(nodule) for nodule in scene.nodules],
         "lookalikes": [moved(finding) for finding in scene.lookalikes],
     }

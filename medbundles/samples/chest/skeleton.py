@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medbundles.samples.chest.anatomy import RIB_PITCH_MM, spine_y
+from medbundles.samples.chest.anatomy import COSTOCHONDRAL_ANGLE, RIB_PITCH_MM, spine_y
 from medbundles.samples.chest.grid import Floats
 
 CORTEX_HU, MARROW_HU, CARTILAGE_HU, DISC_HU, CORD_HU = 620.0, 210.0, 105.0, 75.0, 25.0
@@ -30,7 +30,7 @@ def paint_cage(hu: Floats, fields: dict[str, Floats], x: Floats, z: float, blur:
     marrow = MARROW_HU + 45 * fields["lumps"]
     from_middle = (fields["rib_phase"] - np.floor(fields["rib_phase"]) - 0.5) * RIB_PITCH_MM
     rib = (np.sqrt(((outside - 6.5) / 4.0) ** 2 + (from_middle / 6.5) ** 2) - 1) * 4.5
-    cartilage = angle > 2.45
+    cartilage = angle > COSTOCHONDRAL_ANGLE
     _paint_bone(hu, np.where(cartilage, np.float32(99), rib), blur, marrow)
     hu += np.where(cartilage, np.clip(0.5 - rib / blur, 0, 1), 0) * (CARTILAGE_HU - hu)
     if -85 < z < 45:

@@ -8,11 +8,13 @@ from medbundles.samples.chest import skeleton
 from medbundles.samples.chest.anatomy import Anatomy
 from medbundles.samples.chest.fields import CoarseGrid, FieldReader
 from medbundles.samples.chest.grid import Floats, ScanGrid
+from medbundles.samples.chest.parenchyma import Disease, parenchyma
 from medbundles.samples.chest.patient import Patient
 
 AIR, FAT, MUSCLE, SKIN, LIVER = -1000.0, -105.0, 55.0, 15.0, 58.0
-FISSURE_MM = 0.16
 TEXTURE_MM = 2.4
+# Bullae keep thin walls; only the air outside and in the bronchi is darker.
+DARKEST_LUNG_HU = -985.0
 
 
 def _inside(distance: Floats, blur: float) -> Floats:
@@ -31,10 +33,13 @@ class TissuePainter:
         patient: densities and sizes.
         anatomy: the organs' distances.
         grid: the scan.
+        disease: what ails the parenchyma.
         generator: random numbers of the lungs' texture.
     """
 
-    def __init__(self, patient: Patient, anatomy: Anatomy, grid: ScanGrid, generator: np.random.Generator) -> None:
+    def __init__(
+        self, patient: Patient, anatomy: Anatomy, grid: ScanGrid, disease: Disease, generator: np.random.Generator
+    ) -> None:
         self._patient, self._grid = patient, grid
         names = ("body", "cavity", "lung", "abdomen", "heart", "rib_phase", "rib_angle", "oblique", "horizontal")
         self._readers = {
@@ -43,7 +48,7 @@ class TissuePainter:
         z, y, x = grid.axes
         ends = [np.array([axis[end] for axis in (z, y, x)]) for end in (0, -1)]
         fine = CoarseGrid.covering(ends[0], ends[1], TEXTURE_MM)
-        texture = generator.standard_normal(fine.shape, dtype=np.float32)
+        texture = parenchyma(generator, fine, anatomy, patient, disease)
         self._readers["texture"] = FieldReader(texture, fine, grid)
         self._x, self._y = x.astype(np.float32)[None, :], y.astype(np.float32)[:, None]
         self._z = z
@@ -96,13 +101,15 @@ class TissuePainter:
     def _lung(self, fields: dict[str, Floats], blur: float) -> Floats:
         patient = self._patient
         back = self._y / (2 * patient.half_depth)
-        hu = patient.lung_hu + patient.gradient_hu * back + 13 * fields["texture"]
+        hu = patient.lung_hu + patient.gradient_hu * back + fields["texture"]
         hu += 9 * fields["folds"] + 7 * fields["lumps"]
         if patient.dependent_hu:
             layer = np.exp(np.minimum(fields["lung"], 0) / 6) * np.clip(3 * back - 0.55, 0, 1)
             hu += patient.dependent_hu * layer * np.clip(1 + 0.5 * fields["lumps"], 0, 2)
         horizontal = np.where((self._x < 0) & (fields["oblique"] > 0), np.abs(fields["horizontal"]), np.float32(99))
         nearest = np.minimum(np.abs(fields["oblique"]), horizontal)
-        share = np.minimum(_inside(nearest - FISSURE_MM / 2, blur), FISSURE_MM / blur)
+        np.maximum(hu, np.float32(DARKEST_LUNG_HU), out=hu)
+        half, full = patient.fissure_mm / 2, min(patient.fissure_mm / blur, 1.0)
+        share = np.minimum(_inside(nearest - half, blur), full)
         _blend(hu, share * np.clip(1.1 + 0.5 * fields["folds"], 0, 1.4), 0.0)
         return hu

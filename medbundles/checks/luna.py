@@ -120,7 +120,10 @@ def _read_tables(source: Path) -> tuple[list[Annotation], list[Finding]]:
         known: dict[str, list[Annotation]] = defaultdict(list)
         for annotation in joined:
             known[annotation.series].append(annotation)
-        joined += [row for row in rows if not any(_same_nodule(row, other) for other in known[row.series])]
+        same = {row: next((other for other in known[row.series] if _same_nodule(row, other)), None) for row in rows}
+        typed = {other: row.type for row, other in same.items() if other is not None and row.type}
+        joined = [replace(row, type=row.type or typed.get(row)) for row in joined]
+        joined += [row for row in rows if same[row] is None]
     return joined, findings
 
 

@@ -11,6 +11,8 @@ from medbundles.io.tables import Table, TableRow, parse_flag, parse_number, read
 
 ANNOTATIONS = "annotations.csv"
 ANNOTATIONS_WITH_MALIGNANCY = "annotations_with_malignancy.csv"
+# Not one of LUNA16's: who knows the nodules' types adds them.
+ANNOTATIONS_WITH_TYPE = "annotations_with_type.csv"
 SERIES_COLUMN = "seriesuid"
 CENTER_COLUMNS = ("coordX", "coordY", "coordZ")
 DIAMETER_COLUMN = "diameter_mm"
@@ -97,9 +99,9 @@ def find_subsets(source: Path) -> set[int]:
 
 
 def find_tables(source: Path) -> list[Path]:
-    """Return the tables of annotations in ``source`` or one level below, the one with malignancies first."""
+    """Return the tables of annotations in ``source`` or one level below, the ones with more than places first."""
     found = []
-    for name in (ANNOTATIONS_WITH_MALIGNANCY, ANNOTATIONS):
+    for name in (ANNOTATIONS_WITH_MALIGNANCY, ANNOTATIONS_WITH_TYPE, ANNOTATIONS):
         candidates = [source / name, *sorted(source.glob(f"*/{name}"))]
         found += [path for path in candidates if path.is_file()][:1]
     return found

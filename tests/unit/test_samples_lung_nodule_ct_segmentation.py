@@ -67,7 +67,7 @@ def hu_around(folder: Path, row: dict[str, str], radius: int = 1) -> Any:
 def test_folders_and_tables_are_those_of_luna16(samples: Path) -> None:
     names = {item.name for item in samples.iterdir()}
     assert names == {f"subset{n}" for n in range(10)} | {
-        "annotations.csv", "annotations_with_malignancy.csv", "samples.json"
+        "annotations.csv", "annotations_with_malignancy.csv", "annotations_with_type.csv", "samples.json"
     }  # fmt: skip
 
 

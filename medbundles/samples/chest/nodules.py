@@ -14,6 +14,9 @@ from medbundles.samples.chest.scene import Scene
 SMALLEST_MM, LARGEST_MM = 4.0, 30.0
 # LUNA16's diameters: a quarter below 5.1 mm, half below 6.4 mm, a tenth above 15.5 mm.
 LOG_SPREAD = 0.67
+# Large ones are drawn more often than LUNA16 has them: a network that sees few takes them for the chest wall.
+LARGE_SHARE, LARGE_MM = 0.3, 10.0
+CAVITY_SHARE, SMALLEST_CAVITARY_MM = 0.15, 11.0
 # Nodules in a scan that has any: more than in LUNA16 (half of its scans have one), so that few scans show enough.
 COUNTS, COUNT_SHARES = (1, 2, 3, 4, 5, 6), (0.30, 0.26, 0.19, 0.12, 0.08, 0.05)
 # Every fifth scan has none.
@@ -29,7 +32,9 @@ SIZE_ITERATIONS = 5
 
 
 def draw_diameter(generator: np.random.Generator) -> float:
-    """Return a diameter in mm distributed as in LUNA16, from 4 to 30 mm."""
+    """Return a diameter in mm from 4 to 30 mm: distributed as in LUNA16, a share of them evenly from 10 mm on."""
+    if generator.random() < LARGE_SHARE:
+        return float(generator.uniform(LARGE_MM, LARGEST_MM * 0.97))
     while True:
         diameter = SMALLEST_MM * 1.03 * float(np.exp(generator.exponential(LOG_SPREAD)))
         if diameter < LARGEST_MM * 0.98:
@@ -52,6 +57,8 @@ def _add_nodule(scene: Scene, generator: np.random.Generator) -> None:
     kind = str(generator.choice(TYPES, p=TYPE_SHARES))
     attachment: Attachment = ATTACHMENTS[int(generator.choice(len(ATTACHMENTS), p=ATTACHMENT_SHARES))]
     diameter = draw_diameter(generator)
+    # Some are as sharp as the slices allow, some fade into the lung.
+    fuzziness = 1.0 if kind == "solid" and generator.random() < 0.7 else float(generator.uniform(1.0, 2.2))
     if kind != "solid":
         # A small or thin-sliced ground-glass spot would not be seen, nor annotated.
         diameter = max(diameter, SMALLEST_SUBSOLID_MM, 1.8 * scene.grid.thickness_mm)
@@ -62,7 +69,7 @@ def _add_nodule(scene: Scene, generator: np.random.Generator) -> None:
             continue
         spiculation = int(generator.integers(1, 4)) if diameter > 8 and generator.random() < 0.35 else 0
         blob = random_blob(generator, center, diameter / 2, 1.6, generator.uniform(0.2, 1.3))
-        fitted = _fit(scene, blob, diameter, _edge_mm(scene, kind))
+        fitted = _fit(scene, blob, diameter, _edge_mm(scene, kind) * fuzziness)
         if fitted is None or not _is_aerated(scene, *fitted[1:]):
             continue
         blob, box, share = fitted
@@ -145,9 +152,23 @@ def _paint(
         drawn = _share(scene, core, scene.grid.blur_mm)
         if drawn:
             scene.add_density(*drawn, solid_hu)
+    if kind == "solid" and blob.lengths.min() * 2 > SMALLEST_CAVITARY_MM and generator.random() < CAVITY_SHARE:
+        _add_cavity(scene, generator, blob)
     if spiculation:
         _add_spicules(scene, generator, blob, 10 * spiculation, min(hu, solid_hu) + (0 if kind == "solid" else 150))
     return {"hu": hu}
+
+
+def _add_cavity(scene: Scene, generator: np.random.Generator, blob: Blob) -> None:
+    """Let air into a nodule; its annotation holds the whole of it."""
+    size = generator.uniform(0.25, 0.6)
+    aside = unit_vectors(generator, 1)[0] * float(blob.lengths.min()) * generator.uniform(0, 0.8 - size)
+    hole = random_blob(generator, blob.center + aside, float(blob.lengths.min()) * size, 1.3, 0.5)
+    drawn = _share(scene, hole, scene.grid.blur_mm)
+    if drawn:
+        box, share = drawn
+        view = scene.canvas.hu[box]
+        view += share * (np.float32(generator.uniform(-990, -800)) - view)
 
 
 def _add_spicules(scene: Scene, generator: np.random.Generator, blob: Blob, count: int, hu: float) -> None:

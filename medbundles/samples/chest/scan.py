@@ -49,6 +49,10 @@ STRUCTURES: tuple[tuple[str, Structure], ...] = (
     ("granulomas", lookalikes.add_granulomas),
     ("vessel_crossings", lookalikes.add_vessel_crossings),
     ("plaques", lookalikes.add_plaques),
+    ("hilar_nodes", lookalikes.add_hilar_nodes),
+    ("bands", lookalikes.add_bands),
+    ("mucus", lookalikes.add_mucus),
+    ("infiltrates", lookalikes.add_infiltrates),
 )
 
 

@@ -14,6 +14,7 @@ MALIGNANCY_COLUMNS = (
     *ANNOTATION_COLUMNS, "mal_bool", "mal_details",
     "bboxLowX", "bboxLowY", "bboxLowZ", "bboxHighX", "bboxHighY", "bboxHighZ", "len_mal_details",
 )  # fmt: skip
+TYPE_COLUMNS = (*ANNOTATION_COLUMNS, "type")
 # A nodule counts as malignant when so many readers rated it so high, as in the public table.
 MALIGNANT_READERS, MALIGNANT_RATING = 2, 4
 
@@ -39,15 +40,19 @@ def annotation_rows(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
             row |= dict(zip(MALIGNANCY_COLUMNS[10:13], nodule["upper_lps_mm"], strict=True))
             ratings = nodule["malignancy"]
             row |= {
-                "mal_bool": is_malignant(ratings), "mal_details": str(ratings), "len_mal_details": len(ratings)
+                "mal_bool": is_malignant(ratings), "mal_details": str(ratings), "len_mal_details": len(ratings),
+                "type": nodule["type"],
             }  # fmt: skip
             rows.append(row)
     return rows
 
 
 def write_tables(folder: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Write ``annotations.csv`` and ``annotations_with_malignancy.csv``."""
+    """Write ``annotations.csv``, ``annotations_with_malignancy.csv`` and, which LUNA16 has not, the nodules' types."""
     rows = annotation_rows(records)
     short = [{name: row[name] for name in ANNOTATION_COLUMNS} for row in rows]
     write_csv(folder / "annotations.csv", short, ANNOTATION_COLUMNS)
-    write_csv(folder / "annotations_with_malignancy.csv", rows, MALIGNANCY_COLUMNS)
+    known = [{name: row[name] for name in MALIGNANCY_COLUMNS} for row in rows]
+    write_csv(folder / "annotations_with_malignancy.csv", known, MALIGNANCY_COLUMNS)
+    types = [{name: row[name] for name in TYPE_COLUMNS} for row in rows]
+    write_csv(folder / "annotations_with_type.csv", types, TYPE_COLUMNS)

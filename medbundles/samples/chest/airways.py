@@ -16,7 +16,7 @@ SMALLEST_ARTERY_MM = 1.3
 BESIDE = {"right": np.array([0.35, 0.8, 0.1]), "left": np.array([-0.45, 0.6, -0.6])}
 
 
-def _beside(tree: Tree, direction: Points) -> Tree:
+def beside(tree: Tree, direction: Points) -> Tree:
     """Return the bronchi of an artery tree: shifted by both radii, about as thick as the arteries."""
     big = tree.select(tree.radius > SMALLEST_ARTERY_MM)
     shift = direction / np.linalg.norm(direction)
@@ -42,7 +42,7 @@ def draw_airways(canvas: Canvas, trees: LungTrees, wide: float, wall: float) -> 
     ]
     tubes = [polyline(points, np.array(radii) * wide) for points, radii in lines]
     for side, tree in trees.arteries.items():
-        bronchi = _beside(tree, BESIDE[side])
+        bronchi = beside(tree, BESIDE[side])
         center = np.array(lines[1 if side == "right" else 2][0][-1])
         first = bronchi.start[0] if len(bronchi.start) else np.array(ARTERY_ROOTS[side])
         tubes.append(polyline([center, first], [5.5 * wide, 5.0 * wide]))

@@ -11,6 +11,7 @@ from medbundles.samples.chest.grid import Box, Floats, Points, ScanGrid
 # the distance from its surface, which gives a smooth wall.
 THIN_PIXELS = 1.25
 DISC_POINTS = 8
+HAIR_PIXELS = 0.4
 
 
 class Canvas:
@@ -60,10 +61,6 @@ class Canvas:
             step: ``(N,)`` mm of curve that each point stands for.
             hu: density; denser tissue stays.
         """
-        turn = np.arange(DISC_POINTS) * 2.399963
-        spread = np.sqrt((np.arange(DISC_POINTS) + 0.5) / DISC_POINTS)
-        # Thin vessels run in all directions; a spread over a tilted disc serves them all.
-        offsets = np.stack([np.cos(turn) * spread, np.sin(turn) * spread, np.sin(2.7 * turn + 1) * spread], axis=1)
         if not len(points):
             return
         reach = float(radius.max()) + 2 * max(self.grid.fine_mm, self.grid.pixel_mm)
@@ -71,9 +68,12 @@ class Canvas:
         if box is None:
             return
         share = np.zeros([part.stop - part.start for part in box], dtype=np.float32)
-        mass = np.pi * radius**2 * step / (DISC_POINTS * self.grid.fine_voxel_mm3)
-        for offset in offsets:
-            self._spread(share, box, points + 0.8 * radius[:, None] * offset, mass)
+        # What is much thinner than a pixel needs no width of its own, which is most of what there is to draw.
+        hair = radius < HAIR_PIXELS * self.grid.pixel_mm
+        for rows, count in ((hair, 1), (~hair, DISC_POINTS)):
+            mass = np.pi * radius[rows] ** 2 * step[rows] / (count * self.grid.fine_voxel_mm3)
+            for offset in _disc(count):
+                self._spread(share, box, points[rows] + 0.8 * radius[rows, None] * offset, mass)
         for view, part in zip(self.hu[box], share, strict=True):
             view += np.minimum(part, 1) * np.maximum(hu - view, 0)
 
@@ -92,6 +92,15 @@ class Canvas:
             for axis, far in enumerate(corner):
                 weight = weight * (part if far else low)[:, axis]
             np.add.at(share.reshape(-1), flat + np.ravel_multi_index(corner, share.shape), weight)
+
+
+def _disc(count: int) -> Points:
+    """Return offsets ``(count, 3)`` over a unit disc; thin vessels run in all directions, a tilted one serves all."""
+    if count == 1:
+        return np.zeros((1, 3))
+    turn = np.arange(count) * 2.399963
+    spread = np.sqrt((np.arange(count) + 0.5) / count)
+    return np.stack([np.cos(turn) * spread, np.sin(turn) * spread, np.sin(2.7 * turn + 1) * spread], axis=1)
 
 
 def polyline(points: npt.ArrayLike, radii: npt.ArrayLike) -> tuple[Points, Points, Points]:

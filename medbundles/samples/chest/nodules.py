@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from medbundles.samples.chest.blobs import Blob, grain, random_blob, unit_vectors
-from medbundles.samples.chest.grid import Box, Floats, Points
+from medbundles.samples.chest.blobs import Blob, random_blob
+from medbundles.samples.chest.grid import Box, Floats
+from medbundles.samples.chest.nodule_look import SMALLEST_SUBSOLID_MM, draw_kind, draw_look, paint
 from medbundles.samples.chest.placement import Attachment, find_place
 from medbundles.samples.chest.scene import Scene
 
@@ -16,15 +17,12 @@ SMALLEST_MM, LARGEST_MM = 4.0, 30.0
 LOG_SPREAD = 0.67
 # Large ones are drawn more often than LUNA16 has them: a network that sees few takes them for the chest wall.
 LARGE_SHARE, LARGE_MM = 0.3, 10.0
-CAVITY_SHARE, SMALLEST_CAVITARY_MM = 0.15, 11.0
 # Nodules in a scan that has any: more than in LUNA16 (half of its scans have one), so that few scans show enough.
 COUNTS, COUNT_SHARES = (1, 2, 3, 4, 5, 6), (0.30, 0.26, 0.19, 0.12, 0.08, 0.05)
 # Every fifth scan has none.
 EMPTY_EVERY = 5
-TYPES, TYPE_SHARES = ("solid", "part_solid", "ground_glass"), (0.68, 0.14, 0.18)
 ATTACHMENTS: tuple[Attachment, ...] = ("free", "vessel", "pleura")
 ATTACHMENT_SHARES = (0.45, 0.25, 0.30)
-SMALLEST_SUBSOLID_MM = 6.0
 PLACE_ATTEMPTS = 12
 # A place is taken only if so much of the nodule replaces air, not a great vessel that lies in the lung's outline.
 SMALLEST_AERATED_SHARE, AERATED_HU = 0.65, -400.0
@@ -54,11 +52,9 @@ def add_nodules(scene: Scene, generator: np.random.Generator) -> None:
 
 
 def _add_nodule(scene: Scene, generator: np.random.Generator) -> None:
-    kind = str(generator.choice(TYPES, p=TYPE_SHARES))
+    kind = draw_kind(generator)
     attachment: Attachment = ATTACHMENTS[int(generator.choice(len(ATTACHMENTS), p=ATTACHMENT_SHARES))]
     diameter = draw_diameter(generator)
-    # Some are as sharp as the slices allow, some fade into the lung.
-    fuzziness = 1.0 if kind == "solid" and generator.random() < 0.7 else float(generator.uniform(1.0, 2.2))
     if kind != "solid":
         # A small or thin-sliced ground-glass spot would not be seen, nor annotated.
         diameter = max(diameter, SMALLEST_SUBSOLID_MM, 1.8 * scene.grid.thickness_mm)
@@ -67,23 +63,19 @@ def _add_nodule(scene: Scene, generator: np.random.Generator) -> None:
         if center is None:
             diameter = max(0.75 * diameter, SMALLEST_MM * 1.05 if kind == "solid" else SMALLEST_SUBSOLID_MM)
             continue
-        spiculation = int(generator.integers(1, 4)) if diameter > 8 and generator.random() < 0.35 else 0
-        blob = random_blob(generator, center, diameter / 2, 1.6, generator.uniform(0.2, 1.3))
-        fitted = _fit(scene, blob, diameter, _edge_mm(scene, kind) * fuzziness)
+        look = draw_look(generator, kind, diameter, scene.patient)
+        edge_mm = max(scene.grid.blur_mm, look.edge_mm)
+        blob = random_blob(generator, center, diameter / 2, look.stretch, look.lobes)
+        fitted = _fit(scene, blob, diameter, edge_mm)
         if fitted is None or not _is_aerated(scene, *fitted[1:]):
             continue
         blob, box, share = fitted
-        details = _paint(scene, generator, kind, blob, box, share, spiculation)
-        record = _measure(scene, box, share) | details | {"type": kind, "attachment": attachment}
-        record["spiculation"] = spiculation
-        record["malignancy"] = _ratings(generator, record["diameter_mm"], kind, spiculation)
+        paint(scene, generator, look, blob, box, share, scene.grid.blur_mm)
+        record = _measure(scene, box, share) | look.record() | {"attachment": attachment}
+        record["malignancy"] = _ratings(generator, record["diameter_mm"], kind, look.spiculation)
         scene.nodules.append(record)
         scene.occupy(np.array(record["center_mm"]), diameter / 2)
         return
-
-
-def _edge_mm(scene: Scene, kind: str) -> float:
-    return scene.grid.blur_mm if kind == "solid" else max(scene.grid.blur_mm, 1.8)
 
 
 def _share(scene: Scene, blob: Blob, edge_mm: float) -> tuple[Box, Floats] | None:
@@ -134,58 +126,6 @@ def _measure(scene: Scene, box: Box, share: Floats) -> dict[str, Any]:
         "lower_mm": [float(value) for value in lower],
         "upper_mm": [float(value) for value in upper],
     }
-
-
-def _paint(
-    scene: Scene, generator: np.random.Generator, kind: str, blob: Blob, box: Box, share: Floats, spiculation: int
-) -> dict[str, Any]:
-    solid_hu = float(np.clip(generator.normal(30, 30), -40, 95)) + 0.12 * scene.patient.contrast_hu
-    if kind == "solid" and generator.random() < 0.07:
-        solid_hu = float(generator.uniform(200, 650))
-    hu = solid_hu if kind == "solid" else float(generator.uniform(-640, -430))
-    rough = 14.0 if kind == "solid" else 38.0
-    scene.add_density(box, share, hu + rough * grain(generator, scene.grid, box, 1.3))
-    if kind == "part_solid":
-        size = generator.uniform(0.4, 0.7)
-        away = unit_vectors(generator, 1)[0] * float(blob.lengths.min()) * generator.uniform(0, 0.9 - size)
-        core = random_blob(generator, blob.center + away, float(blob.lengths.mean()) * size, 1.4, 0.6)
-        drawn = _share(scene, core, scene.grid.blur_mm)
-        if drawn:
-            scene.add_density(*drawn, solid_hu)
-    if kind == "solid" and blob.lengths.min() * 2 > SMALLEST_CAVITARY_MM and generator.random() < CAVITY_SHARE:
-        _add_cavity(scene, generator, blob)
-    if spiculation:
-        _add_spicules(scene, generator, blob, 10 * spiculation, min(hu, solid_hu) + (0 if kind == "solid" else 150))
-    return {"hu": hu}
-
-
-def _add_cavity(scene: Scene, generator: np.random.Generator, blob: Blob) -> None:
-    """Let air into a nodule; its annotation holds the whole of it."""
-    size = generator.uniform(0.25, 0.6)
-    aside = unit_vectors(generator, 1)[0] * float(blob.lengths.min()) * generator.uniform(0, 0.8 - size)
-    hole = random_blob(generator, blob.center + aside, float(blob.lengths.min()) * size, 1.3, 0.5)
-    drawn = _share(scene, hole, scene.grid.blur_mm)
-    if drawn:
-        box, share = drawn
-        view = scene.canvas.hu[box]
-        view += share * (np.float32(generator.uniform(-990, -800)) - view)
-
-
-def _add_spicules(scene: Scene, generator: np.random.Generator, blob: Blob, count: int, hu: float) -> None:
-    """Draw thin strands that leave the surface and taper; the annotation does not count them."""
-    toward = unit_vectors(generator, count)
-    length = blob.lengths.mean() * generator.uniform(0.35, 1.1, count)
-    width = generator.uniform(0.5, 1.0, count)
-    t = np.linspace(0, 1, 24)
-    surface = 0.9 / np.linalg.norm(toward @ (blob.axes / blob.lengths[:, None] ** 2).T, axis=1)
-    sway = unit_vectors(generator, count) * 0.15
-    course = toward[:, None] + sway[:, None] * t[None, :, None]
-    points = blob.center + course * (surface[:, None] + length[:, None] * t)[..., None]
-    radius = width[:, None] * (1 - 0.8 * t)
-    step = np.broadcast_to(length[:, None] / len(t), radius.shape)
-    flat: Points = points.reshape(-1, 3)
-    inside = scene.depth(flat) > 0
-    scene.canvas.draw_threads(flat[inside], radius.ravel()[inside], step.ravel()[inside], hu)
 
 
 def _ratings(generator: np.random.Generator, diameter: float, kind: str, spiculation: int) -> list[int]:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# Volume of one lung of a body of scale 1.
+LUNG_LITERS = 1.8
+
 
 @dataclass(frozen=True)
 class Patient:
@@ -26,6 +29,7 @@ class Patient:
         contrast_hu: what contrast agent adds to blood; 0 for none.
         vessel_ends: number of vessel ends in a liter of lung for each of arteries and veins.
         end_radius: radius of a vessel's last visible branch.
+        murray: exponent of Murray's law; from 2.3 to 3 in the literature, large values keep far vessels thick.
         fissure_mm: thickness of the fissures; 0.2 is thin, 1 clearly thickened.
         bronchial_wall: thickness of the bronchi's walls as a share of their inner radius.
         rib_bumps: how far the ribs bulge into the lungs in mm.
@@ -45,6 +49,7 @@ class Patient:
     contrast_hu: float
     vessel_ends: float
     end_radius: float
+    murray: float
     fissure_mm: float
     bronchial_wall: float
     rib_bumps: float
@@ -58,6 +63,9 @@ class Patient:
 def draw_patient(generator: np.random.Generator) -> Patient:
     """Draw a patient; all sizes vary together with one body scale and a little by themselves."""
     scale = generator.uniform(0.87, 1.2)
+    ends, murray = generator.uniform(1500, 4200), generator.uniform(2.4, 3.1)
+    # Trees of all kinds are about equally thick at the hilum; how fast they thin out varies.
+    end_radius = scale * generator.uniform(5.5, 8.5) / (LUNG_LITERS * scale**3 * ends) ** (1 / murray)
     return Patient(
         half_width=scale * generator.uniform(118, 132),
         half_depth=scale * generator.uniform(76, 88),
@@ -71,8 +79,9 @@ def draw_patient(generator: np.random.Generator) -> Patient:
         gradient_hu=generator.uniform(15, 80),
         dependent_hu=generator.uniform(40, 220) if generator.random() < 0.5 else 0.0,
         contrast_hu=generator.uniform(60, 420) if generator.random() < 0.5 else 0.0,
-        vessel_ends=generator.uniform(1500, 4200),
-        end_radius=generator.uniform(0.17, 0.30),
+        vessel_ends=ends,
+        end_radius=end_radius,
+        murray=murray,
         fissure_mm=float(np.exp(generator.uniform(np.log(0.12), np.log(0.9)))),
         bronchial_wall=generator.uniform(0.10, 0.34),
         rib_bumps=generator.uniform(0, 3.0),

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from medbundles.samples.chest import lookalikes, nodules
+from medbundles.samples.chest import atelectasis, bronchi, hila, lookalikes, nodules, pleura
 from medbundles.samples.chest.acquisition import acquire
 from medbundles.samples.chest.airways import draw_airways
 from medbundles.samples.chest.anatomy import build_anatomy
 from medbundles.samples.chest.canvas import Canvas
+from medbundles.samples.chest.motion import blur_heartbeat
 from medbundles.samples.chest.parenchyma import Disease, draw_disease
 from medbundles.samples.chest.patient import draw_patient
 from medbundles.samples.chest.protocol import Protocol, draw_protocol
@@ -48,11 +49,16 @@ STRUCTURES: tuple[tuple[str, Structure], ...] = (
     ("scars", lookalikes.add_scars),
     ("granulomas", lookalikes.add_granulomas),
     ("vessel_crossings", lookalikes.add_vessel_crossings),
-    ("plaques", lookalikes.add_plaques),
-    ("hilar_nodes", lookalikes.add_hilar_nodes),
-    ("bands", lookalikes.add_bands),
-    ("mucus", lookalikes.add_mucus),
-    ("infiltrates", lookalikes.add_infiltrates),
+    ("plaques", pleura.add_plaques),
+    ("apical_caps", pleura.add_apical_caps),
+    ("osteophytes", pleura.add_osteophytes),
+    ("bands", atelectasis.add_bands),
+    ("dependent_plates", atelectasis.add_dependent_plates),
+    ("round_atelectasis", atelectasis.add_round_atelectasis),
+    ("mucus_plugs", bronchi.add_mucus_plugs),
+    ("hilar_nodes", hila.add_hilar_nodes),
+    ("vessel_courses", hila.add_vessel_courses),
+    ("motion", blur_heartbeat),
 )
 
 

@@ -68,7 +68,9 @@ def _split(points: Points, group: npt.NDArray[np.intp], count: int, center: Poin
     return np.asarray(np.einsum("ij,ij->i", offset, vectors[group, :, 2]))
 
 
-def grow_tree(points: Points, root: Points, heading: Points, end_radius: float) -> Tree:
+def grow_tree(
+    points: Points, root: Points, heading: Points, end_radius: float, exponent: float = MURRAY_EXPONENT
+) -> Tree:
     """Grow a tree from a root to all points.
 
     Args:
@@ -76,13 +78,14 @@ def grow_tree(points: Points, root: Points, heading: Points, end_radius: float) 
         root: ``(3,)`` mm.
         heading: ``(3,)`` the direction in which the tree leaves the root.
         end_radius: radius of a branch that supplies one point, in mm.
+        exponent: of Murray's law; the larger, the thicker the middle of the tree.
 
     Returns:
         The branches, level after level.
     """
     group = np.zeros(len(points), dtype=np.intp)
     start, direction = np.asarray(root, float)[None], _unit(np.asarray(heading, float))[None]
-    parent_radius = np.array([end_radius * len(points) ** (1 / MURRAY_EXPONENT)])
+    parent_radius = np.array([end_radius * len(points) ** (1 / exponent)])
     levels: list[tuple[Points, Points, Points, Points, Points]] = []
     while len(points):
         count = len(start)
@@ -93,7 +96,7 @@ def grow_tree(points: Points, root: Points, heading: Points, end_radius: float) 
         length = np.linalg.norm(aim, axis=1, keepdims=True) * np.where(size > 1, FRACTION, 0.9)[:, None]
         end = start + course * length
         bend = start + direction * length * 0.35 + course * length * 0.15
-        radius = end_radius * size ** (1 / MURRAY_EXPONENT)
+        radius = end_radius * size ** (1 / exponent)
         levels.append((start, bend, end, radius, parent_radius))
         side = _split(points, group, count, center, course) > 0
         alive = size[group] > 1

@@ -48,7 +48,8 @@ def grow_lung_vessels(patient: Patient, anatomy: Anatomy, generator: np.random.G
     for kind, roots in (("arteries", ARTERY_ROOTS), ("veins", VEIN_ROOTS)):
         for name, side in SIDES.items():
             ends = _ends(anatomy, side, patient, generator)
-            trees[kind][name] = grow_tree(ends, np.array(roots[name]), np.array([side, 0.1, -0.2]), patient.end_radius)
+            heading = np.array([side, 0.1, -0.2])
+            trees[kind][name] = grow_tree(ends, np.array(roots[name]), heading, patient.end_radius, patient.murray)
     return LungTrees(trees["arteries"], trees["veins"])
 
 

@@ -19,7 +19,7 @@ from medbundles.samples.writing.parallel import run_all
 
 DEFAULT_CASES = 16
 # Changes whenever the same seed gives other scans, so that a folder is never continued with another generator.
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 
 
 @dataclass(frozen=True)

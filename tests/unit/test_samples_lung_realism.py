@@ -234,7 +234,7 @@ class TestNodules:
         looks = [draw_look(np.random.default_rng(seed), "solid", 5.0, patient) for seed in range(50)]
         assert not any(look.cavitary or look.spiculation for look in looks)
 
-    @pytest.mark.parametrize("lung_hu", [-925.0, -800.0])
+    @pytest.mark.parametrize("lung_hu", [-945.0, -825.0])
     def test_ground_glass_stands_out_from_the_lung(self, patient: Patient, lung_hu: float) -> None:
         looks = [
             draw_look(np.random.default_rng(seed), "ground_glass", 9.0, replace(patient, lung_hu=lung_hu))
@@ -252,4 +252,4 @@ def test_the_same_seed_gives_the_same_scan(scans: list[Scan]) -> None:
 def test_patients_differ_widely() -> None:
     drawn = [draw_patient(stream(0, case, "patient")) for case in range(60)]
     assert np.ptp([patient.lung_hu for patient in drawn]) > 90
-    assert np.ptp([patient.murray for patient in drawn]) > 0.5
+    assert np.ptp([patient.murray for patient in drawn]) > 0.4

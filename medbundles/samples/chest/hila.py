@@ -37,8 +37,8 @@ def add_hilar_nodes(scene: Scene, generator: np.random.Generator) -> None:
 
 
 def add_vessel_courses(scene: Scene, generator: np.random.Generator) -> None:
-    """Draw four to fourteen curved vessels from the hila outward; thick slices cut them into round bright spots."""
-    for _ in range(int(generator.integers(4, 15))):
+    """Draw three to ten curved vessels from the hila outward; thick slices cut them into round bright spots."""
+    for _ in range(int(generator.integers(3, 11))):
         side = ("left", "right")[int(generator.integers(2))]
         root = np.array((ARTERY_ROOTS if generator.random() < 0.6 else VEIN_ROOTS)[side])
         points = _course(generator, root, SIDES[side])

@@ -55,8 +55,8 @@ def draw_disease(generator: np.random.Generator) -> Disease:
         return float(value) if there else 0.0
 
     return Disease(
-        texture_hu=float(generator.uniform(6, 26)),
-        clusters_hu=float(generator.uniform(4, 26)),
+        texture_hu=float(generator.uniform(3, 24)),
+        clusters_hu=float(generator.uniform(2, 22)),
         emphysema=maybe(0.35, 0.01, 0.35),
         hole_mm=float(generator.uniform(*HOLE_MM)),
         paraseptal=maybe(0.25, 0.05, 0.6),

@@ -29,7 +29,7 @@ class Patient:
         contrast_hu: what contrast agent adds to blood; 0 for none.
         vessel_ends: number of vessel ends in a liter of lung for each of arteries and veins.
         end_radius: radius of a vessel's last visible branch.
-        murray: exponent of Murray's law; from 2.3 to 3 in the literature, large values keep far vessels thick.
+        murray: exponent of Murray's law; large values keep far vessels thick.
         fissure_mm: thickness of the fissures; 0.2 is thin, 1 clearly thickened.
         bronchial_wall: thickness of the bronchi's walls as a share of their inner radius.
         rib_bumps: how far the ribs bulge into the lungs in mm.
@@ -63,9 +63,9 @@ class Patient:
 def draw_patient(generator: np.random.Generator) -> Patient:
     """Draw a patient; all sizes vary together with one body scale and a little by themselves."""
     scale = generator.uniform(0.87, 1.2)
-    ends, murray = generator.uniform(1500, 4200), generator.uniform(2.4, 3.1)
+    ends, murray = generator.uniform(1500, 4200), generator.uniform(2.3, 2.85)
     # Trees of all kinds are about equally thick at the hilum; how fast they thin out varies.
-    end_radius = scale * generator.uniform(5.5, 8.5) / (LUNG_LITERS * scale**3 * ends) ** (1 / murray)
+    end_radius = scale * generator.uniform(4.5, 9.0) / (LUNG_LITERS * scale**3 * ends) ** (1 / murray)
     return Patient(
         half_width=scale * generator.uniform(118, 132),
         half_depth=scale * generator.uniform(76, 88),
@@ -75,7 +75,7 @@ def draw_patient(generator: np.random.Generator) -> Patient:
         muscle=generator.uniform(14, 20),
         mediastinum=scale * generator.uniform(25, 33),
         heart=scale * generator.uniform(0.85, 1.12),
-        lung_hu=generator.uniform(-925, -800),
+        lung_hu=generator.uniform(-945, -825),
         gradient_hu=generator.uniform(15, 80),
         dependent_hu=generator.uniform(40, 220) if generator.random() < 0.5 else 0.0,
         contrast_hu=generator.uniform(60, 420) if generator.random() < 0.5 else 0.0,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from monai.data import MetaTensor
+from monai.data import DataLoader, MetaTensor
 from monai.transforms import Compose, Transform
 
 from medbundles.components.datasets.mapped_cache import MappedCache, read_entry
@@ -160,3 +160,18 @@ def test_a_renamed_case_has_its_new_name_though_its_arrays_were_cached(record: d
     again = MappedDataset([record | {"case": "after"}], Compose([Load()]), cache_dir=tmp_path / "cache")
     assert again[0]["case"] == again[0]["image"].meta["case"] == "after"
     assert again.entries == first.entries
+
+
+def test_a_field_that_a_transform_reads_is_part_of_the_key(record: dict[str, Any], tmp_path: Path) -> None:
+    class Reads(Load):
+        record_keys = ("nodules",)
+
+    cache = MappedCache(tmp_path / "cache", Compose([Reads()]))
+    assert cache.entry(record | {"nodules": [1]}) != cache.entry(record | {"nodules": [2]})
+    assert cache.entry(record | {"subject": "a"}) == cache.entry(record)
+
+
+def test_annotations_that_hold_null_do_not_keep_a_record_from_a_batch(record: dict[str, Any], tmp_path: Path) -> None:
+    annotated = record | {"nodules": [{"malignant": None}, {"malignant": True, "type": "solid"}]}
+    (batch,) = DataLoader(MappedDataset([annotated], Compose([Load()]), tmp_path / "cache"), batch_size=1)
+    assert batch["case"] == ["scan"]

@@ -66,6 +66,9 @@ def cache_directory(cache: str | os.PathLike[str] | None) -> Path:
 class MappedCache:
     """A folder of preprocessed records, keyed by their files, the transforms and the code.
 
+    What a transform reads of a record besides its files it has to name in an attribute ``record_keys``: those entries
+    are part of the key, too.
+
     Args:
         directory: where the entries lie; shared by runs and bundles.
         transform: the deterministic part of the preprocessing, ``record -> item``.
@@ -75,11 +78,14 @@ class MappedCache:
         self.directory = cache_directory(directory)
         self.transform = transform
         self._key = transform_key(transform)
+        steps = getattr(transform, "transforms", (transform,))
+        self._record_keys = sorted({key for step in steps for key in getattr(step, "record_keys", ())})
 
     def entry(self, record: Item) -> Path:
-        """Return the folder of a record's entry; it changes when a file, an argument or the code changes."""
+        """Return the folder of a record's entry; it changes with a file, an argument, the code or what is read."""
         files = [(str(path), os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in files_of(record)]  # noqa: PTH116
-        return self.directory / sha256_data([ENTRY_FORMAT, self._key, files])[:32]
+        read = [{key: record[key] for key in self._record_keys if key in record}] if self._record_keys else []
+        return self.directory / sha256_data([ENTRY_FORMAT, self._key, files, *read])[:32]
 
     def build(self, records: Sequence[Item], workers: int = 0, title: str = "preprocessing") -> list[Path]:
         """Make or verify the entries of all records; a line on the standard error stream says so where one is made.

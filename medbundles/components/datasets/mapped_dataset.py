@@ -44,12 +44,18 @@ class MappedDataset(Dataset):
         return self.cache.build(list(self.data), self.cache_workers)
 
     def _transform(self, index: int) -> Item:
-        return self.finish(read_entry(self.entries[index], self.data[index]))
+        item = self.finish(read_entry(self.entries[index], self.data[index]))
+        # Annotations stay in the record: they are of any number and may hold null, and no batch is made of that.
+        return {key: value for key, value in item.items() if not _is_annotation(value)}
 
     def finish(self, item: Item) -> Item:
         """Apply the transforms that are not cached."""
         finished: Item = self.transform(item)
         return finished
+
+
+def _is_annotation(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(entry, dict) for entry in value)
 
 
 def split_transforms(transform: Compose) -> tuple[Compose, Compose]:

@@ -15,6 +15,11 @@ Box3D = tuple[slice, slice, slice]
 Labels = npt.NDArray[np.integer[Any]]
 
 
+def highest_channel(probabilities: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the highest probability of any class ``(H, W, D)`` from ``(C, H, W, D)``; of one class a view."""
+    return probabilities[0] if len(probabilities) == 1 else np.asarray(probabilities.max(axis=0))
+
+
 def label_regions(
     probabilities: npt.NDArray[Any],
     threshold: float,

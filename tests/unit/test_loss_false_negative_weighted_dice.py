@@ -109,3 +109,27 @@ def test_other_shape_is_refused_with_both_shapes() -> None:
 def test_arguments_out_of_range_are_refused(arguments: dict[str, float]) -> None:
     with pytest.raises(ConfigurationError, match="must be >= 0"):
         FalseNegativeWeightedDiceLoss(**arguments)
+
+
+def test_channels_apart_are_the_mean_of_one_loss_for_each() -> None:
+    logits, label = random_batch(3, 2, 9, 9)
+    options = {"weight": 2.0, "cross_entropy_weight": 1.0, "batch": True}
+    alone = [FalseNegativeWeightedDiceLoss(**options)(logits[:, [k]], label[:, [k]]) for k in range(2)]
+    together = FalseNegativeWeightedDiceLoss(**options, per_channel=True)(logits, label)
+    assert together.item() == pytest.approx(float(sum(alone)) / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("weight", [0.0, 2.0])
+def test_a_negative_target_is_as_good_as_no_pixel(weight: float) -> None:
+    logits, label = random_batch(2, 2, 9, 8)
+    unknown = label.to(torch.int8)
+    unknown[..., 5:] = -1
+    options = {"weight": weight, "cross_entropy_weight": 1.0, "per_channel": True, "batch": True}
+    expected = FalseNegativeWeightedDiceLoss(**options)(logits[..., :5], label[..., :5])
+    found = FalseNegativeWeightedDiceLoss(**options, ignore_negative=True)(logits, unknown)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_nothing_but_negative_targets_is_no_loss_and_finite() -> None:
+    loss = FalseNegativeWeightedDiceLoss(cross_entropy_weight=1.0, ignore_negative=True)
+    assert loss(torch.randn(1, 2, 4, 4), torch.full((1, 2, 4, 4), -1)).item() == 0.0

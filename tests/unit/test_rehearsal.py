@@ -63,6 +63,13 @@ def test_what_does_not_fit_is_one_finding_before_a_training(changed: dict[str, A
     assert said in said_of(parser(**changed))
 
 
+def test_a_loss_is_tried_with_as_many_channels_as_the_labels_have() -> None:
+    loss = {"_target_": "medbundles.components.losses.FalseNegativeWeightedDiceLoss", "per_channel": True}
+    rehearse(parser(UNET | {"out_channels": 2}, loss), "train", ["ct"], labeled=True, label_channels=2)
+    with pytest.raises(ConfigurationError, match=r"does not take 1 output channel\(s\) and a label of 2"):
+        rehearse(parser(UNET, loss), "train", ["ct"], labeled=True, label_channels=2)
+
+
 def test_an_inferer_that_feeds_another_number_of_slices_than_the_network_takes_is_refused() -> None:
     assert "does not take 5 channel(s)" in said_of(parser(inferer=STACKS | {"slices": 5}), "infer")
 

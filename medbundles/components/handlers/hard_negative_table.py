@@ -15,6 +15,7 @@ from ignite.engine import Engine, Events
 
 from medbundles.components.metrics.case_metric import case_of_tensors
 from medbundles.components.metrics.lesion_matching import find_components, overlaps
+from medbundles.components.regions import highest_channel
 from medbundles.components.transforms.save_prediction import as_array
 from medbundles.io.grids import flip_lps, to_world
 from medbundles.io.hard_negatives import MINED, HardNegative, read_hard_negatives, write_hard_negatives
@@ -25,7 +26,7 @@ Mined = dict[str, list[HardNegative]]
 class HardNegativeTable:
     """Write what a network finds where no label is.
 
-    Reads ``engine.state.output`` after postprocessing: items with ``pred`` (probabilities ``(1, H, W, D)``) and
+    Reads ``engine.state.output`` after postprocessing: items with ``pred`` (probabilities ``(C, H, W, D)``) and
     ``label``, whose meta data name the case. A finding whose region touches a label anywhere is no mistake. Rows that
     are in the table from another source (a given list of candidates) stay; those mined before are replaced.
 
@@ -57,9 +58,9 @@ class HardNegativeTable:
 
     def false_positives(self, item: Mapping[str, Any], case: str) -> list[HardNegative]:
         """Return the findings of one item that touch no label, most probable first."""
-        probability = as_array(item["pred"])[0]
+        probability = highest_channel(as_array(item["pred"]))
         found = find_components(probability > np.float32(self.candidate_threshold))
-        touching = set(overlaps(found, find_components(as_array(item["label"])[0] > 0))[:, 0].tolist())
+        touching = set(overlaps(found, find_components((as_array(item["label"]) != 0).any(axis=0)))[:, 0].tolist())
         affine = np.asarray(item["pred"].affine, dtype=np.float64)
         wrong = [
             (float(peak), tuple(float(value) for value in flip_lps(to_world(affine, center))))

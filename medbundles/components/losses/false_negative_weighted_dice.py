@@ -31,7 +31,11 @@ class FalseNegativeWeightedDiceLoss(nn.Module):
         smooth: added to numerator and denominator; keeps items without label finite.
         sigmoid: apply a sigmoid to the input first (the network returns logits).
         batch: take the sums over the whole batch instead of item by item.
-        cross_entropy_weight: factor of the binary cross entropy; 0 (as in the reference system) leaves it out.
+        cross_entropy_weight: factor of the binary cross entropy of every channel; 0 (as in the reference system)
+            leaves it out.
+        per_channel: take the Dice sums of each channel by itself, then their mean, so that a rare class counts as much
+            as a frequent one; otherwise over all channels together.
+        ignore_negative: pixels whose target is negative take part in no sum: nothing is known of them.
 
     Raises:
         ConfigurationError: a weight is negative or ``smooth`` is not positive.
@@ -44,6 +48,8 @@ class FalseNegativeWeightedDiceLoss(nn.Module):
         sigmoid: bool = True,
         batch: bool = False,
         cross_entropy_weight: float = 0.0,
+        per_channel: bool = False,
+        ignore_negative: bool = False,
     ) -> None:
         super().__init__()
         if min(weight, cross_entropy_weight) < 0 or smooth <= 0:
@@ -54,13 +60,15 @@ class FalseNegativeWeightedDiceLoss(nn.Module):
         self.sigmoid = sigmoid
         self.batch = batch
         self.cross_entropy_weight = cross_entropy_weight
+        self.per_channel = per_channel
+        self.ignore_negative = ignore_negative
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss as a scalar in single precision.
 
         Args:
             input: logits (or probabilities, see ``sigmoid``) ``(B, C, H, W)`` or ``(B, C, H, W, D)``.
-            target: labels 0 and 1 of the same shape, any type.
+            target: labels 0 and 1 of the same shape, any type; with ``ignore_negative`` also negative ones.
 
         Raises:
             ConfigurationError: the shapes differ.
@@ -72,15 +80,20 @@ class FalseNegativeWeightedDiceLoss(nn.Module):
             )
         # Half precision overflows at 65504, which is a 256x256 image of ones: all sums are taken in float32.
         probability = input.float().sigmoid() if self.sigmoid else input.float()
-        label = target.to(probability.dtype)
+        label, known = target.to(probability.dtype), None
+        if self.ignore_negative:
+            known = (label >= 0).to(probability.dtype)
+            probability, label = probability * known, label * known
         loss = self._dice_loss(probability, label) + self.weight * self._dice_loss(probability * label, label)
         if self.cross_entropy_weight == 0:
             return loss
         entropy = functional.binary_cross_entropy_with_logits if self.sigmoid else functional.binary_cross_entropy
-        return loss + self.cross_entropy_weight * entropy(input.float(), label)
+        # Scaled, because the mean is taken over all pixels, the unknown ones included.
+        share = None if known is None else known * (known.numel() / known.sum().clamp(min=1.0))
+        return loss + self.cross_entropy_weight * entropy(input.float(), label, weight=share)
 
     def _dice_loss(self, probability: Tensor, label: Tensor) -> Tensor:
-        dims = list(range(0 if self.batch else 1, label.ndim))
+        dims = [*([0] if self.batch else []), *([] if self.per_channel else [1]), *range(2, label.ndim)]
         overlap = (probability * label).sum(dims)
         total = probability.sum(dims) + label.sum(dims)
         return (1.0 - (2.0 * overlap + self.smooth) / (total + self.smooth)).mean()

@@ -51,6 +51,9 @@ class ScoredCase:
         label: the same shape, boolean.
         voxel_mm3: volume of a voxel; None where neither tensor knows its affine.
         affine: 4x4, voxel index to RAS+ mm; None where neither tensor knows it.
+        ignored: the same shape, where a label of several channels says below 0 that its class is unknown: what lies
+            there counts neither way; None where there is nothing of the kind.
+        tensors: prediction and label ``(C, H, W[, D])`` with all channels, for what compares them.
     """
 
     case: str
@@ -58,6 +61,8 @@ class ScoredCase:
     label: npt.NDArray[np.bool_]
     voxel_mm3: float | None
     affine: Affine | None = None
+    ignored: npt.NDArray[np.bool_] | None = None
+    tensors: tuple[Tensor, Tensor] | None = None
 
 
 class CaseMetric(Metric, Generic[Row]):
@@ -70,10 +75,12 @@ class CaseMetric(Metric, Generic[Row]):
     Args:
         output_transform: takes the engine's output to ``(pred, label)``; the default is
             ``from_engine(["pred", "label"])``.
-        channel: which channel of the prediction, and of a label with several channels, is measured.
+        channel: which channel of the prediction, and of a label with several channels, is measured; None: whether
+            there is anything at all, that is the highest of the prediction's channels and whatever a label has, be its
+            class known or not (see :class:`medbundles.components.transforms.MalignancyChannelsd`).
     """
 
-    def __init__(self, output_transform: Callable[[Any], Any] | None = None, channel: int = 0) -> None:
+    def __init__(self, output_transform: Callable[[Any], Any] | None = None, channel: int | None = None) -> None:
         self.channel = channel
         self._rows: list[Row] = []
         self._all_rows: list[Row] | None = None
@@ -140,13 +147,29 @@ class CaseMetric(Metric, Generic[Row]):
                     "the same grid"
                 )
             name = case_of_tensors(label, prediction) or f"case_{rank() + len(self._rows) * world_size():04d}"
-            plain = prediction.detach()[self.channel].cpu()
+            plain = _chosen(prediction.detach(), self.channel).cpu()
             probability = _array(plain if plain.dtype in (torch.float32, torch.float64) else plain.float())
             _refuse_non_probabilities(name, probability)
-            channel = self.channel if label.shape[0] > 1 else 0
+            truth, ignored = self._truth(label.detach())
             affine = _affine(label, prediction)
             voxel_mm3 = None if affine is None else voxel_volume_mm3(affine)
-            yield ScoredCase(name, probability, _array(label.detach()[channel].cpu() > 0), voxel_mm3, affine)
+            yield ScoredCase(name, probability, truth, voxel_mm3, affine, ignored, (prediction, label))
+
+    def _truth(self, label: Tensor) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_] | None]:
+        """Return what is labelled, and what counts neither way."""
+        if len(label) == 1:
+            return _array(label[0].cpu() > 0), None
+        if self.channel is None:
+            return _array((label != 0).any(dim=0).cpu()), None
+        chosen = label[self.channel].cpu()
+        ignored = _array(chosen < 0)
+        return _array(chosen > 0), ignored if ignored.any() else None
+
+
+def _chosen(prediction: Tensor, channel: int | None) -> Tensor:
+    if channel is None:
+        return prediction[0] if len(prediction) == 1 else prediction.amax(dim=0)
+    return prediction[channel]
 
 
 def _array(tensor: Tensor) -> npt.NDArray[Any]:

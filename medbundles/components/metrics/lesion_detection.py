@@ -64,7 +64,8 @@ class LesionDetection(CaseMetric[LesionRow]):
     ``probability > candidate_threshold``, scored by their peak probability. A candidate hits a lesion when its center
     voxel lies in it or both overlap by at least ``minimum_iou``; a lesion's score is that of the best candidate that
     hits it, further hits count neither way, and a candidate that hits nothing is a false positive. Scans without any
-    lesion take part: their false positives use up the budget.
+    lesion take part: their false positives use up the budget. A candidate at a lesion of unknown class counts neither
+    way where a single channel is measured.
 
     :meth:`compute` returns the sensitivity at ``false_positive_budget``, with the peak threshold chosen on the very
     same scans: right for comparing models, optimistic as a result. Give ``peak_threshold`` (fixed on validation
@@ -91,7 +92,7 @@ class LesionDetection(CaseMetric[LesionRow]):
         minimum_iou: float = 0.1,
         minimum_voxels: int = 1,
         peak_threshold: float | None = None,
-        channel: int = 0,
+        channel: int | None = None,
     ) -> None:
         if not 0.0 <= candidate_threshold < 1.0 or not 0.0 <= minimum_iou <= 1.0 or false_positive_budget < 0.0:
             raise ConfigurationError(
@@ -115,7 +116,11 @@ class LesionDetection(CaseMetric[LesionRow]):
         pairs = match_lesions(candidates, lesions, self.minimum_iou)
         scores = np.full(len(lesions), NOT_FOUND, np.float64)
         np.maximum.at(scores, pairs[:, 1] - 1, peaks[pairs[:, 0] - 1])
-        wrong = np.delete(peaks, np.unique(pairs[:, 0]) - 1)
+        harmless = pairs[:, 0]
+        if scored.ignored is not None:
+            unknown = match_lesions(candidates, find_components(scored.ignored), self.minimum_iou)
+            harmless = np.concatenate([harmless, unknown[:, 0]])
+        wrong = np.delete(peaks, np.unique(harmless) - 1)
         return LesionRow(scored.case, scores, wrong, lesions.sizes, len(candidates), scored.voxel_mm3)
 
     def score(self, rows: Sequence[LesionRow]) -> float:

@@ -65,7 +65,7 @@ def score_scan(
     """
     centers = np.asarray(centers_mm, dtype=np.float64).reshape(-1, 3)
     scores = np.asarray(probabilities, dtype=np.float64)
-    hits, ignored = _hits(centers, nodules), _hits(centers, excluded).any(axis=1)
+    hits, ignored = hit_spheres(centers, nodules), hit_spheres(centers, excluded).any(axis=1)
     best = np.where(hits, scores[:, None], NOT_FOUND).max(axis=0, initial=NOT_FOUND)
     missed = ~hits.any(axis=1)
     return ScoredScan(best, scores[missed & ~ignored], int((missed & ignored).sum()))
@@ -87,8 +87,8 @@ def luna16_score(scans: Sequence[Scan]) -> float:
     return float(np.mean(list(sensitivities(scans).values())))
 
 
-def _hits(centers: Floats, spheres: Sequence[Sphere]) -> npt.NDArray[np.bool_]:
-    """Return ``(findings, spheres)``: whether a finding lies nearer to a center than the radius."""
+def hit_spheres(centers: Floats, spheres: Sequence[Sphere]) -> npt.NDArray[np.bool_]:
+    """Return ``(findings, spheres)``: whether a finding ``(3,)`` lies nearer to a center than the radius."""
     if not spheres:
         return np.zeros((len(centers), 0), dtype=bool)
     middle = np.array([sphere.center_mm for sphere in spheres], dtype=np.float64)

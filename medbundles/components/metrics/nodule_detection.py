@@ -79,7 +79,7 @@ class NoduleDetection(CaseMetric[NoduleRow]):
         peak_threshold: float | None = None,
         false_positive_budget: float = 4.0,
         output_transform: Callable[[Any], Any] | None = None,
-        channel: int = 0,
+        channel: int | None = None,
     ) -> None:
         self.records = records
         self.candidate_threshold = candidate_threshold
@@ -98,7 +98,9 @@ class NoduleDetection(CaseMetric[NoduleRow]):
             raise ConfigurationError(f"case {scored.case}: centers in mm need an affine, and the tensors have none")
         record = next((record for record in self.records if record.get("case") == scored.case), {})
         entries = record.get("nodules")
-        nodules = _labeled(scored, scored.affine) if entries is None else [_sphere(entry) for entry in entries]
+        nodules = (
+            labeled_spheres(scored.label, scored.affine) if entries is None else [_sphere(entry) for entry in entries]
+        )
         found = find_nodules(
             scored.probability,
             scored.affine,
@@ -214,8 +216,9 @@ def _sphere(entry: Mapping[str, Any]) -> Sphere:
     return Sphere((x, y, z), float(entry.get("diameter_mm") or EXCLUDED_DIAMETER_MM))
 
 
-def _labeled(scored: ScoredCase, affine: Affine) -> list[Sphere]:
-    found = find_components(scored.label)
+def labeled_spheres(label: npt.NDArray[np.bool_], affine: Affine) -> list[Sphere]:
+    """Return for each connected component of a label ``(H, W, D)`` the ball of its volume about its center (LPS mm)."""
+    found = find_components(label)
     volumes = found.sizes * voxel_volume_mm3(affine)
     centers = [flip_lps(to_world(affine, center)) for center in found.centers]
     return [

@@ -91,7 +91,7 @@ class PixelConfusion(CaseMetric[PixelRow]):
         score: Score = "dice",
         ignore_empty: bool = True,
         grid: Sequence[float] = THRESHOLD_GRID,
-        channel: int = 0,
+        channel: int | None = None,
     ) -> None:
         if score not in get_args(Score):
             raise ConfigurationError(f"score must be one of {get_args(Score)}, found {score!r}")
@@ -106,7 +106,10 @@ class PixelConfusion(CaseMetric[PixelRow]):
     def measure(self, scored: ScoredCase) -> PixelRow:
         """Count one case's pixels."""
         thresholds = np.array([self.threshold, *self.grid], dtype=np.float32)
-        found, wrong = count_above(scored.probability, scored.label, thresholds)
+        probability = scored.probability
+        if scored.ignored is not None:  # unlabelled and not found: counted nowhere
+            probability = np.where(scored.ignored, 0.0, probability)
+        found, wrong = count_above(probability, scored.label, thresholds)
         labelled = int(np.count_nonzero(scored.label))
         return PixelRow(
             scored.case, int(found[0]), labelled - int(found[0]), int(wrong[0]), scored.voxel_mm3, found[1:], wrong[1:]

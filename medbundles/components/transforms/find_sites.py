@@ -27,11 +27,12 @@ class Region(Protocol):
 class FindSitesd(Transform):
     """Add ``sites`` and ``tissue_points`` to an item.
 
-    ``sites`` is a list of boxes ``[[start, stop], ...]`` along the array's axes, in voxels, one a labelled component;
+    ``sites`` is a list of boxes ``[[start, stop], ...]`` along the array's axes, in voxels, one a labelled component of
+    each channel; what is labelled below 0 (known to nobody) is no site;
     ``tissue_points`` are voxels ``(4096, 3)`` drawn evenly from the tissue, the same ones every time.
 
     Args:
-        label_key: label map ``(1, H, W, D)``; components are 26-connected.
+        label_key: label map ``(C, H, W, D)``; components are 26-connected.
         image_key: image ``(1, H, W, D)`` that ``find_tissue`` looks at.
         find_tissue: ``(volume (H, W, D), spacing mm) -> region or None``: where background samples may lie; without
             it (or where it finds nothing) the whole volume.
@@ -51,7 +52,7 @@ class FindSitesd(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the item with ``sites`` and ``tissue_points``."""
         item = dict(data)
-        item["sites"] = component_boxes(np.asarray(item[self.label_key][0]) > 0)
+        item["sites"] = [box for channel in np.asarray(item[self.label_key]) for box in component_boxes(channel > 0)]
         item["tissue_points"] = self._tissue_points(item[self.image_key])
         return item
 

@@ -34,8 +34,9 @@ class RandSliceStackd(Randomizable, Transform):
     - ``hard_negative``: within a few voxels of ``place``, where others took something for a lesion;
     - ``full_slice``: a whole slice, half of the time one that holds a site.
 
-    Input: ``image`` and ``label`` ``(1, H, W, D)``, ``sites``, ``tissue_points``. Output: ``image`` ``(slices, h, w)``
-    float32, ``label`` ``(1, h, w)`` float32, and ``case``; where the crop reaches beyond the volume, ``fill`` and 0.
+    Input: ``image`` ``(1, H, W, D)`` and ``label`` ``(C, H, W, D)``, ``sites``, ``tissue_points``. Output: ``image``
+    ``(slices, h, w)`` float32, ``label`` ``(C, h, w)`` float32, and ``case``; where the crop reaches beyond the volume,
+    ``fill`` and 0.
 
     Args:
         slices: odd number of slices; 7 in "Deep Learning with PyTorch", chapter 13.
@@ -114,8 +115,8 @@ class RandSliceStackd(Randomizable, Transform):
     def _cut(
         self, volume: Array, row: int, column: int, stack: list[int], size: Sequence[int], fill: float
     ) -> torch.Tensor:
-        """Return ``(slices, h, w)`` around a place; windows are moved inside the volume before anything is padded."""
-        output = np.full((len(stack), size[0], size[1]), fill, dtype=np.float32)
+        """Return ``(channels x slices, h, w)`` around a place; windows move inside the volume before any padding."""
+        output = np.full((len(volume) * len(stack), size[0], size[1]), fill, dtype=np.float32)
         inner: list[slice] = []
         outer: list[slice] = []
         for center, extent, available in zip((row, column), size, volume.shape[1:3], strict=True):
@@ -124,6 +125,7 @@ class RandSliceStackd(Randomizable, Transform):
             offset = (extent - length) // 2
             inner.append(slice(start, start + length))
             outer.append(slice(offset, offset + length))
-        for channel, level in enumerate(stack):
-            output[channel, outer[0], outer[1]] = volume[0, inner[0], inner[1], level]
+        levels = ((channel, level) for channel in volume for level in stack)
+        for number, (channel, level) in enumerate(levels):
+            output[number, outer[0], outer[1]] = channel[inner[0], inner[1], level]
         return torch.from_numpy(output)

@@ -31,7 +31,9 @@ VOLUME_SIZE = 32
 Kind = Literal["train", "evaluate", "infer"]
 
 
-def rehearse(parser: ConfigParser, kind: Kind, channels: Sequence[str] | None, labeled: bool) -> None:
+def rehearse(
+    parser: ConfigParser, kind: Kind, channels: Sequence[str] | None, labeled: bool, label_channels: int = 1
+) -> None:
     """Try the configuration's network, inferer and loss on an empty batch; parts that it does not have are left out.
 
     What is built is what the run will use: the parser keeps it. Random state, batch statistics and modes stay as they
@@ -41,7 +43,8 @@ def rehearse(parser: ConfigParser, kind: Kind, channels: Sequence[str] | None, l
         parser: is evaluating the configuration.
         kind: ``train`` tries training patches and the loss as well.
         channels: the images' names; ``None`` where the bundle does not say.
-        labeled: whether targets are labels of one channel, which the loss has to take.
+        labeled: whether targets are labels, which the loss has to take.
+        label_channels: channels of a label, as the preprocessing leaves it.
 
     Raises:
         ConfigurationError: something cannot be built, or does not fit (CFG002).
@@ -55,7 +58,7 @@ def rehearse(parser: ConfigParser, kind: Kind, channels: Sequence[str] | None, l
         with _unchanged(network):
             if kind == "train":
                 patch = _patch_shape(parser, channels)
-                findings += _try_training(network, patch, loss if labeled else None) if patch else []
+                findings += _try_training(network, patch, loss if labeled else None, label_channels) if patch else []
             fed = _fed_by(inferer, len(channels or ("image",)))
             findings += _try_network(network, fed, INFERERS[kind])[1] if fed and not findings else []
     if findings:
@@ -84,11 +87,11 @@ def _patch_shape(parser: ConfigParser, channels: Sequence[str] | None) -> tuple[
     return (2, count, *patch) if count and isinstance(patch, list) else None
 
 
-def _try_training(network: nn.Module, shape: tuple[int, ...], loss: Any) -> list[Finding]:
+def _try_training(network: nn.Module, shape: tuple[int, ...], loss: Any, label_channels: int) -> list[Finding]:
     output, findings = _try_network(network, shape, "the training patches")
     if not isinstance(output, Tensor) or not callable(loss):
         return findings
-    label = output.new_zeros((output.shape[0], 1, *output.shape[2:]))
+    label = output.new_zeros((output.shape[0], label_channels, *output.shape[2:]))
     try:
         value = loss(output, label)
     except (*MISFITS, MedbundlesError) as error:
@@ -97,7 +100,8 @@ def _try_training(network: nn.Module, shape: tuple[int, ...], loss: Any) -> list
         if not isinstance(value, Tensor) or value.numel() == 1:
             return findings
         reason = f"it returns {_sizes(value.shape)} numbers, training needs one"
-    message = f"{LOSS} does not take {output.shape[1]} output channel(s) and a label of one: {reason}"
+    labels = "one" if label_channels == 1 else label_channels
+    message = f"{LOSS} does not take {output.shape[1]} output channel(s) and a label of {labels}: {reason}"
     return [*findings, Finding("CFG002", "error", message, "correct out_channels or the loss's arguments")]
 
 

@@ -73,6 +73,7 @@ class RunSession:
         fold: the fold that validates.
         modality: ``CT`` takes the values as HU.
         label_values: the values labels may have, background included.
+        label_channels: channels of a label after the preprocessing, which the loss is tried with.
         geometry: which NIfTI form counts where sform and qform disagree.
         patch_size: the network's window in voxels, for a note on smaller volumes.
         skip_bad_cases: whether an inference goes on with the good cases; it then ends with exit code 7.
@@ -104,6 +105,7 @@ class RunSession:
         fold: int = 0,
         modality: str | None = None,
         label_values: Sequence[int] | None = None,
+        label_channels: int = 1,
         geometry: Geometry | None = None,
         patch_size: Sequence[int] | None = None,
         skip_bad_cases: bool = False,
@@ -117,6 +119,7 @@ class RunSession:
         self.resume = resume
         self.allow = tuple(allow or ())
         self.strict = strict
+        self.label_channels = label_channels
         self.checks = tuple(checks or ())
         # Weights trained on other images would be applied without a word.
         self.expected = (
@@ -239,7 +242,7 @@ class RunSession:
         if parser is not None:
             data = self.data
             labeled = data is not None and data.label_values is not None
-            rehearse(parser, self.kind, None if data is None else data.channels, labeled)
+            rehearse(parser, self.kind, None if data is None else data.channels, labeled, self.label_channels)
 
     def _take_folder(self, config: dict[str, Any] | None) -> dict[str, Any] | None:
         """Lock the folder and judge what is in it; return the record of the run to go on with, if any."""

@@ -3,6 +3,7 @@
 from medbundles.components.transforms.clamp_intensity import ClampIntensityd
 from medbundles.components.transforms.find_sites import FindSitesd
 from medbundles.components.transforms.load_volume import LoadVolumed
+from medbundles.components.transforms.malignancy_channels import MalignancyChannelsd
 from medbundles.components.transforms.rand_cubes import RandCubesd
 from medbundles.components.transforms.rescore_findings import RescoreFindingsd
 from medbundles.components.transforms.save_prediction import SavePredictiond
@@ -15,6 +16,7 @@ __all__ = [
     "ClampIntensityd",
     "FindSitesd",
     "LoadVolumed",
+    "MalignancyChannelsd",
     "RandCubesd",
     "RandSliceStackd",
     "RescoreFindingsd",

@@ -29,7 +29,7 @@ def check_description(model: Mapping[str, Any], file: str = "model.json") -> lis
         # Where a key may be null to mean "as model.json says", model.json itself has to say it.
         if key in RULES and (value is None or not RULES[key].fits(value))
     ]
-    wrong += _check_channels(model)
+    wrong += _check_channels(model) + _check_labels(model)
     return [Finding("CFG004", "error", text, fix, file=file) for text in wrong]
 
 
@@ -45,6 +45,17 @@ def _check_channels(model: Mapping[str, Any]) -> list[str]:
     if channels is None or not said or fed == channels:
         return []
     return [f"{' and '.join(said)}, but the network has {channels!r} input channels"]
+
+
+def _check_labels(model: Mapping[str, Any]) -> list[str]:
+    """Compare the labels with the network's output channels, one each, the background's among them or not."""
+    labels, arguments = model.get("labels", {}), model["network"].get("arguments")
+    if not all(str(value).isdecimal() for value in labels):
+        return [f"labels are {sorted(labels)}, expected whole numbers"]
+    channels = arguments.get("out_channels") if isinstance(arguments, Mapping) else None
+    if not isinstance(channels, int) or len(labels) - channels in (0, 1):
+        return []
+    return [f"labels names {len(labels)} values, but the network has {channels} output channels"]
 
 
 def _are_names(value: Any) -> bool:

@@ -32,7 +32,9 @@ from medbundles.io.grids import Affine, spacing_of, to_index
 # The usual window to look at lungs: level -600, width 1500 HU.
 LUNG_WINDOW = (-1350.0, 150.0)
 RING, OUTLINE = (255, 214, 10), (0, 190, 255)
-FINDING_LEGEND: Legend = (("ring: the finding", RING), ("line: edge of the mask", OUTLINE))
+RING_LEGEND: Legend = (("ring: the finding", RING),)
+EDGE = "line: edge of the mask"
+ONE_CLASS: Legend = ((EDGE, OUTLINE),)
 DISCLAIMER = "Research software, not a medical device."
 NOTHING_FOUND = "no findings above the threshold"
 # Pixels: edges of the whole slice and of the detail beside it.
@@ -52,27 +54,46 @@ class ShownScan:
 
     Attributes:
         image: intensities ``(rows, columns, slices)``.
-        mask: what was found, the same shape.
+        mask: what was found, the same shape: true, or the number of a class from 1.
         affine: 4x4, ``(row, column, slice)`` to RAS+ mm.
         window: intensities shown as black and white (HU for CT).
+        lines: words and color of the mask's edge, one for each class.
     """
 
     image: npt.NDArray[Any]
-    mask: npt.NDArray[np.bool_]
+    mask: npt.NDArray[Any]
     affine: Affine
     window: tuple[float, float] = LUNG_WINDOW
+    lines: Legend = ONE_CLASS
 
     @classmethod
     def of(
-        cls, image: npt.NDArray[Any], mask: npt.NDArray[np.bool_], affine: Affine, window: tuple[float, float]
+        cls,
+        image: npt.NDArray[Any],
+        mask: npt.NDArray[Any],
+        affine: Affine,
+        window: tuple[float, float],
+        classes: Legend = (),
     ) -> ShownScan:
-        """Turn a scan and its mask ``(H, W, D)`` of any orientation; ``affine`` maps their indices to RAS+ mm."""
+        """Turn a scan and its mask ``(H, W, D)`` of any orientation; ``affine`` maps their indices to RAS+ mm.
+
+        Several ``classes`` (name and color) have edges of their own colors.
+        """
         turned = radiological_affine(affine, image.shape)
-        return cls(to_radiological(image, affine), to_radiological(mask, affine), turned, window)
+        lines = tuple((f"{EDGE}, {name}", color) for name, color in classes) if len(classes) > 1 else ONE_CLASS
+        return cls(to_radiological(image, affine), to_radiological(mask, affine), turned, window, lines)
 
     def picture(self, level: int, frame: SliceFrame) -> Picture:
         """Return part of the slice ``level`` in gray."""
         return frame.scaled(to_gray(self.image[..., level], self.window))
+
+    def outlined(self, level: int, frame: SliceFrame) -> Picture:
+        """Return part of the slice ``level`` in gray, with the edge of the mask."""
+        picture = self.picture(level, frame)
+        for number, (_, color) in enumerate(self.lines, start=1):
+            edge = frame.outline(self.mask[..., level] == number)
+            picture = np.where(edge[..., None], color, picture).astype(np.uint8)
+        return picture
 
     def whole(self) -> SliceFrame:
         """Return the frame of whole slices."""
@@ -105,7 +126,7 @@ def draw_findings(scan: ShownScan, findings: Sequence[Nodule], case: str, limit:
         blocks = [mark_right(scan.picture(level, frame)) for level in even_slices(scan.image.shape[2], 3)]
         columns = len(blocks)
     words = "\n".join([*heads, *(", ".join(caption) for caption in captions), DISCLAIMER])
-    return _lay_out(blocks, columns, heads, FINDING_LEGEND if shown else ()), words
+    return _lay_out(blocks, columns, heads, (*RING_LEGEND, *scan.lines) if shown else ()), words
 
 
 def draw_finding(scan: ShownScan, finding: Nodule, caption: Sequence[str]) -> Picture:
@@ -122,12 +143,12 @@ def draw_finding(scan: ShownScan, finding: Nodule, caption: Sequence[str]) -> Pi
     width_mm = max(DETAIL_MM, 2.5 * finding.diameter_mm)
     near = SliceFrame.around((row, column), scan.image.shape, spacing_of(scan.affine), width_mm, DETAIL_EDGE)
     overview = mark_right(scan.picture(level, whole))
-    detail = np.where(near.outline(scan.mask[..., level])[..., None], OUTLINE, scan.picture(level, near))
+    detail = scan.outlined(level, near)
     height = max(whole.size[1], near.size[1] + GAP + len(caption) * LINE)
     block = Image.new("RGB", (whole.size[0] + GAP + DETAIL_EDGE, height), (BACKGROUND,) * 3)
     radius_mm = finding.diameter_mm / 2 + RING_MARGIN_MM
     block.paste(_ringed(overview, whole.place(row, column), radius_mm * whole.pixels_per_mm, caption[0]))
-    ringed = _ringed(detail.astype(np.uint8), near.place(row, column), radius_mm * near.pixels_per_mm)
+    ringed = _ringed(detail, near.place(row, column), radius_mm * near.pixels_per_mm)
     block.paste(ringed, (whole.size[0] + GAP, 0))
     draw, font = ImageDraw.Draw(block), ImageFont.load_default(TEXT_SIZE)
     for index, line in enumerate(caption):
@@ -157,9 +178,11 @@ def _caption(number: int, finding: Nodule) -> list[str]:
     peak = finding.peak_probability
     probability = f"over {NEARLY_CERTAIN}" if peak > NEARLY_CERTAIN else f"{peak:.3f}"
     height = f"{finding.center_ras_mm[2]:.1f}"
+    share = finding.class_shares.get(str(finding.class_name))
     return [
         f"{number}",
         f"probability {probability}",
+        *([] if share is None else [f"{finding.class_name} {share:.0%}"]),
         f"diameter {finding.diameter_mm:.1f} mm",
         f"center at z = {height} mm",
     ]

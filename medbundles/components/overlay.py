@@ -144,13 +144,16 @@ def mark_right(picture: Picture) -> Picture:
     return np.asarray(image)
 
 
-def sheet(rows: Sequence[Sequence[Picture]], titles: Sequence[str], tile: int = 256) -> Picture:
-    """Lay pictures out in rows with a title above each row and the legend of :func:`draw_overlay` below.
+def sheet(
+    rows: Sequence[Sequence[Picture]], titles: Sequence[str], tile: int = 256, legend: Legend = LEGEND
+) -> Picture:
+    """Lay pictures out in rows with a title above each row and a legend below.
 
     Args:
         rows: pictures ``(H, W, 3)`` of any size; they are scaled to fit squares.
         titles: one a row.
         tile: edge of a square in pixels.
+        legend: words and colors; by default those of :func:`draw_overlay`.
 
     Returns:
         One picture.
@@ -161,7 +164,7 @@ def sheet(rows: Sequence[Sequence[Picture]], titles: Sequence[str], tile: int = 
     if not rows or not all(rows) or len(rows) != len(titles):
         raise ValueError(f"{len(rows)} rows of pictures need as many titles, got {len(titles)}")
     head = TEXT_SIZE + 2 * GAP
-    width = max(max(map(len, rows)) * (tile + GAP) + GAP, legend_width(LEGEND))
+    width = max(max(map(len, rows)) * (tile + GAP) + GAP, legend_width(legend))
     canvas = Image.new("RGB", (width, len(rows) * (tile + head) + head + GAP), (BACKGROUND,) * 3)
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(TEXT_SIZE)
@@ -174,7 +177,7 @@ def sheet(rows: Sequence[Sequence[Picture]], titles: Sequence[str], tile: int = 
             image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
             left = GAP + column * (tile + GAP)
             canvas.paste(image, (left + (tile - image.width) // 2, top + head + (tile - image.height) // 2))
-    draw_legend(draw, LEGEND, canvas.height - head)
+    draw_legend(draw, legend, canvas.height - head)
     return np.asarray(canvas)
 
 

@@ -16,6 +16,8 @@ WEIGHTS_NAME = "model.pt"
 FORMAT = 1
 REQUIRED_KEYS = ("format", "bundle", "network", "labels", "preprocessing", "thresholds", "files")
 
+UNNAMED_COLOR = [160, 160, 160]
+
 MAPPINGS = ("network", "labels", "preprocessing", "thresholds", "files")
 
 Model = dict[str, Any]
@@ -93,6 +95,22 @@ def read_model(weights: str | os.PathLike[str]) -> Model:
         message = f"{file.name} is not the file that {MODEL_JSON} describes (SHA-256 differs)"
         raise DataError(findings=[Finding("TRN007", "error", message, fix, file=file.name)])
     return Section(content)
+
+
+def classes_of(model: Model) -> dict[str, tuple[int, int, int]]:
+    """Return the names and colors (RGB, 0 to 255) of what a model tells apart, in the order of its output channels.
+
+    Args:
+        model: the content of ``model.json``; a label without a color there has a gray one.
+    """
+    colors = model.get("colors") or {}
+    names = [str(model["labels"][value]) for value in sorted(model["labels"], key=int) if int(value) > 0]
+    return {name: _rgb(colors.get(name, UNNAMED_COLOR)) for name in names}
+
+
+def _rgb(color: list[int]) -> tuple[int, int, int]:
+    red, green, blue = color
+    return int(red), int(green), int(blue)
 
 
 def write_model(folder: str | os.PathLike[str], model: Model, files: list[str]) -> None:

@@ -10,6 +10,7 @@ from ignite.engine import Engine
 from monai.data import MetaTensor
 from PIL import Image
 
+from medbundles.components.class_overlay import UNKNOWN, draw_classes, label_classes
 from medbundles.components.handlers import SegmentationPreview
 from medbundles.components.overlay import (
     FALSE_NEGATIVE,
@@ -199,3 +200,42 @@ def test_thick_voxels_keep_the_patients_proportions(tmp_path: Path) -> None:
 def test_an_evaluation_names_its_pictures_after_the_cases(tmp_path: Path) -> None:
     validate(SegmentationPreview(tmp_path, tensorboard=False, per_case=True), {"a": item(), "scan 2": item()})
     assert sorted(path.name for path in (tmp_path / "previews").iterdir()) == ["a.png", "scan 2.png"]
+
+
+BLUE, RED = (40, 160, 240), (230, 60, 40)
+
+
+def test_classes_are_filled_where_predicted_and_lined_where_labelled() -> None:
+    prediction, label = np.zeros((2, 9, 9), int)
+    prediction[1:4, 1:4], label[5:9, 2:7] = 1, 2
+    label[6, 8] = -1
+    picture = draw_classes(np.full((9, 9), -1000.0), prediction, label, [BLUE, RED])
+    np.testing.assert_allclose(picture[2, 2], 0.6 * np.array(BLUE), atol=1)
+    assert tuple(picture[5, 4]) == RED
+    assert tuple(picture[6, 4]) == (0, 0, 0)
+    assert tuple(picture[6, 8]) == UNKNOWN
+
+
+def test_a_label_of_channels_becomes_numbers_of_classes() -> None:
+    channels = np.array([[0, 1, 0, -1], [0, 0, 1, -1]])[:, :, None, None]
+    assert label_classes(channels).ravel().tolist() == [0, 1, 2, -1]
+
+
+def test_a_preview_of_two_classes_has_their_colors(tmp_path: Path) -> None:
+    label = torch.zeros(2, 16, 16, 8)
+    label[1, 4:12, 4:12] = 1
+    shown = item(label) | {"pred": torch.stack([label[1] * 0.9, label[1] * 0.2])}
+    colors = {"benign": BLUE, "malignant": RED}
+    validate(SegmentationPreview(tmp_path, slices=1, tensorboard=False, classes=colors), {"a": shown})
+    tile = np.asarray(Image.open(tmp_path / "previews/epoch_0001.png"))[30:270, :256].astype(int)
+    middle = tile[100:140, 108:148].mean(axis=(0, 1))
+    assert middle[2] > 2 * middle[0]  # predicted benign
+    assert ((tile[..., 0] > 180) & (tile[..., 2] < 90)).any()  # labelled malignant
+
+
+def test_a_single_class_is_drawn_as_right_and_wrong(tmp_path: Path) -> None:
+    pictures = []
+    for name, classes in (("without", None), ("with", {"nodule": RED})):
+        validate(SegmentationPreview(tmp_path / name, tensorboard=False, classes=classes), {"a": item()})
+        pictures.append((tmp_path / name / "previews/epoch_0001.png").read_bytes())
+    assert pictures[0] == pictures[1]

@@ -14,7 +14,7 @@ from medbundles.components.handlers.model_record import command_line
 from medbundles.components.workflows import RunSession
 from medbundles.components.workflows.preflight import check_weights
 from medbundles.errors import ConfigurationError, DataError
-from medbundles.io.model_json import read_model
+from medbundles.io.model_json import classes_of, read_model
 
 
 def sha256_of_nothing() -> str:
@@ -24,7 +24,7 @@ def sha256_of_nothing() -> str:
 MODEL: dict[str, Any] = {
     "format": 1,
     "bundle": "tiny",
-    "network": {"target": "monai.networks.nets.UNet", "arguments": {"in_channels": 7}},
+    "network": {"target": "monai.networks.nets.UNet", "arguments": {"in_channels": 7, "out_channels": 1}},
     "labels": {"0": "background"},
     "preprocessing": {"window_hu": [-1000, 1000], "slices": 7},
     "thresholds": {"mask_threshold": 0.5},
@@ -88,6 +88,13 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
             ["ct", "pet"],
             "preprocessing::slices is 7 and image_channels names 2, but the network",
         ),
+        (
+            None,
+            "labels",
+            {"0": "background", "1": "benign", "2": "malignant"},
+            "labels names 3 values, but the network",
+        ),
+        (None, "labels", {"nodule": "1"}, "labels are ['nodule'], expected whole numbers"),
         (None, "image_channels", None, "image_channels is None, expected a list of names"),
         (None, "image_channels", [7], "image_channels is [7], expected a list of names"),
     ],
@@ -133,3 +140,14 @@ def test_the_recorded_command_can_be_typed_anywhere(
 ) -> None:
     monkeypatch.setattr("sys.argv", [program, "run", "a b"])
     assert command_line() == expected
+
+
+def test_classes_are_in_the_order_of_the_channels_with_their_colors() -> None:
+    labels = {"10": "late", "2": "malignant", "0": "background", "1": "benign"}
+    found = classes_of({"labels": labels, "colors": {"malignant": [230, 60, 40], "benign": [40, 160, 240]}})
+    assert list(found) == ["benign", "malignant", "late"]
+    assert found["malignant"] == (230, 60, 40)
+
+
+def test_a_class_without_a_color_is_gray() -> None:
+    assert classes_of({"labels": {"0": "background", "1": "nodule"}}) == {"nodule": (160, 160, 160)}

@@ -18,7 +18,7 @@ from medbundles.components.handlers.nodule_tables import TABLES, NoduleTables
 from medbundles.components.nodules import Nodule, find_nodules
 from medbundles.components.regions import region_mask
 from medbundles.components.transforms import LoadVolumed
-from medbundles.errors import OutputConflict
+from medbundles.errors import ConfigurationError, OutputConflict
 from medbundles.io.images import write_volume
 
 SPACING = (0.7, 0.8, 2.0)
@@ -213,3 +213,75 @@ def test_overwrite_replaces_tables(tmp_path: Path) -> None:
     for _ in range(2):
         run([item(tmp_path, "a", probabilities())], NoduleTables(tmp_path / "out", overwrite=True))
     assert len((tmp_path / "out" / "nodules.csv").read_text().splitlines()) == 3
+
+
+CLASSES = ("benign", "malignant")
+
+
+def two_classes() -> npt.NDArray[np.float32]:
+    """The two nodules, of which the larger one is benign by three to one, the other malignant by four to one."""
+    large, small = (probabilities() * mask for mask in (HALF, ~HALF))
+    return np.stack([large + small / 4, large / 3 + small]).astype(np.float32)
+
+
+HALF = np.arange(80)[:, None, None] < 45
+
+
+def test_several_classes_are_found_by_the_highest_of_their_probabilities() -> None:
+    alone, together = found(), found(two_classes(), classes=CLASSES)
+    assert [(n.peak_probability, n.volume_mm3) for n in together] == [(n.peak_probability, n.volume_mm3) for n in alone]
+
+
+def test_a_findings_class_is_the_one_with_the_larger_share() -> None:
+    rows = [nodule.as_dict() for nodule in found(two_classes(), classes=CLASSES)]
+    assert [(row["class"], row["malignancy_probability"]) for row in rows] == [("malignant", 0.8), ("benign", 0.25)]
+
+
+def test_a_share_is_the_mean_over_the_voxels() -> None:
+    volume = np.zeros((2, 4, 4, 4), np.float32)
+    volume[:, 0, 0, 0], volume[:, 0, 0, 1] = (0.9, 0.0), (0.2, 0.6)
+    (nodule,) = find_nodules(volume, AFFINE, "scan", classes=CLASSES)
+    assert nodule.class_shares == {"benign": pytest.approx(0.625), "malignant": pytest.approx(0.375)}
+
+
+def test_other_classes_than_malignant_have_no_malignancy() -> None:
+    row = found(two_classes(), classes=("solid", "subsolid"))[0].as_dict()
+    assert row["class"] == "subsolid"
+    assert "malignancy_probability" not in row
+
+
+@pytest.mark.parametrize("names", [("benign",), ("a", "b", "c")])
+def test_as_many_names_as_channels_are_needed(names: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigurationError, match="2 channels of probabilities need as many names"):
+        found(two_classes(), classes=names)
+
+
+def two_class_item(folder: Path) -> dict:
+    data = item(folder, "a", probabilities())
+    shares = [MetaTensor(item(folder, "a", volume)["pred"].as_tensor()) for volume in two_classes()]
+    return data | {"pred": MetaTensor(torch.cat(shares)).copy_meta_from(data["image"])}
+
+
+def test_tables_of_two_classes_say_which(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run([two_class_item(tmp_path)], NoduleTables(tmp_path / "out", classes=CLASSES))
+    with (tmp_path / "out" / "nodules.csv").open() as handle:
+        rows = list(csv.DictReader(handle))
+    assert [(row["class"], row["malignancy_probability"]) for row in rows] == [("malignant", "0.8"), ("benign", "0.25")]
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["classes"] == {"benign": 1, "malignant": 1}
+    assert "2 nodule(s) (1 benign, 1 malignant) in 1 of 1 scan(s)" in capsys.readouterr().err
+
+
+def test_a_table_of_two_classes_without_findings_has_their_columns(tmp_path: Path) -> None:
+    empty = item(tmp_path, "a", np.zeros((8, 8, 8), np.float32))
+    empty["pred"] = MetaTensor(torch.zeros(2, 8, 8, 8)).copy_meta_from(empty["image"])
+    run([empty], NoduleTables(tmp_path / "out", classes=CLASSES))
+    header = (tmp_path / "out" / "nodules.csv").read_text().strip()
+    assert header.endswith("touches_border,malignancy_probability,class")
+
+
+def test_one_class_adds_nothing_to_the_tables(tmp_path: Path) -> None:
+    for name, classes in (("without", ()), ("with", ("nodule",))):
+        run([item(tmp_path, "a", probabilities())], NoduleTables(tmp_path / name, classes=classes))
+    for table in TABLES:
+        assert (tmp_path / "with" / table).read_bytes() == (tmp_path / "without" / table).read_bytes()

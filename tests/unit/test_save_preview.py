@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from ignite.engine import Engine
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms import CenterSpatialCropd
@@ -219,3 +220,22 @@ def test_an_item_without_a_prediction_is_refused(tmp_path: Path) -> None:
     del data["pred"]
     with pytest.raises(KeyError, match="pred"):
         SavePreviewd(tmp_path)(data)
+
+
+CLASSES = {"benign": (40, 160, 240), "malignant": (230, 60, 40)}
+
+
+def test_the_edge_and_the_caption_of_a_finding_say_its_class(tmp_path: Path) -> None:
+    data = item(tmp_path, affine_of("LPS"), {LEFT: 0.8})
+    data["pred"] = MetaTensor(torch.cat([data["pred"] / 4, data["pred"]])).copy_meta_from(data["image"])
+    picture = saved(tmp_path, data, classes=CLASSES)
+    assert "malignant 80%" in picture.info["Description"]
+    detail = np.asarray(picture)[75:320, 388:628]
+    assert (detail == CLASSES["malignant"]).all(axis=-1).any()
+    assert not (detail == CLASSES["benign"]).all(axis=-1).any()
+
+
+def test_a_single_class_is_not_named(tmp_path: Path) -> None:
+    data = item(tmp_path, affine_of("LPS"), {LEFT: 0.8})
+    before = saved(tmp_path, data).tobytes()
+    assert saved(tmp_path, data, classes={"nodule": (230, 60, 40)}, overwrite=True).tobytes() == before

@@ -164,6 +164,16 @@ def test_the_input_is_left_alone_and_the_meta_data_stay() -> None:
     np.testing.assert_array_equal(after.affine, AFFINE)
 
 
+def test_a_finding_of_several_classes_is_judged_once_and_keeps_its_shares() -> None:
+    item, network = found_item(), ByBrightness()
+    alone = item["pred"]
+    item["pred"] = MetaTensor(torch.cat([alone / 4, alone])).copy_meta_from(alone)
+    after = RescoreFindingsd(network, 0.1)(item)["pred"]
+    torch.testing.assert_close(after[1:], RescoreFindingsd(ByBrightness(), 0.1)(found_item())["pred"])
+    torch.testing.assert_close(after[0], after[1] / 4)
+    assert network.batches == [2]
+
+
 def test_without_a_second_network_nothing_changes() -> None:
     item = found_item()
     assert RescoreFindingsd(None, 0.1)(item)["pred"] is item["pred"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import torch.distributed
 from ignite.engine import Engine, Events
 from monai.data.meta_tensor import MetaTensor
 
-from medbundles.components.nodules import Nodule, find_nodules
-from medbundles.components.transforms.save_prediction import as_array, stored_grid
+from medbundles.components.nodules import MALIGNANT, Nodule, find_nodules
+from medbundles.components.transforms.save_prediction import as_array, stored_channels, stored_grid
 from medbundles.errors import OutputConflict
 from medbundles.io.atomic import write_csv, write_json
 from medbundles.io.grids import case_name
@@ -45,8 +46,11 @@ class NoduleTables:
     over all thresholds; and ``summary.json`` with counts, cases without nodules included. Nothing that identifies a
     patient is written but the case's name. How many were found, and where, is told on the standard error stream.
 
-    Reads ``engine.state.output`` after postprocessing: items with ``pred`` (probabilities ``(1, H, W, D)``) and
-    ``image`` (HU), both as :class:`medbundles.components.transforms.LoadVolumed` oriented them.
+    Reads ``engine.state.output`` after postprocessing: items with ``pred`` (probabilities ``(C, H, W, D)``) and
+    ``image`` (HU), both as :class:`medbundles.components.transforms.LoadVolumed` oriented them. Findings are formed of
+    every voxel's highest probability. Where the network tells classes apart the tables say of each finding its
+    ``class``, and with a class "malignant" its ``malignancy_probability``: what malignant has of the probability of
+    all classes, as a mean over the finding's voxels.
 
     Args:
         output_dir: folder of the tables.
@@ -58,6 +62,10 @@ class NoduleTables:
         overwrite: whether existing tables may be replaced.
         pred_key: item with the probabilities.
         image_key: item with the intensities; may be absent.
+        classes: names of the channels, in their order; with fewer than two nothing is said of classes.
+
+    Raises:
+        ConfigurationError: at the first case, when there are other classes than channels.
     """
 
     def __init__(
@@ -70,6 +78,7 @@ class NoduleTables:
         overwrite: bool = False,
         pred_key: str = "pred",
         image_key: str = "image",
+        classes: Iterable[str] = (),
     ) -> None:
         self.output_dir = Path(output_dir)
         self.threshold = threshold
@@ -79,6 +88,8 @@ class NoduleTables:
         self.overwrite = overwrite
         self.pred_key = pred_key
         self.image_key = image_key
+        named = tuple(classes)
+        self.classes = named if len(named) > 1 else ()
         self.findings: dict[str, list[Nodule]] = {}
 
     def attach(self, engine: Engine) -> None:
@@ -107,13 +118,14 @@ class NoduleTables:
             image = item.get(self.image_key)
             case = _case(item, prediction)
             self.findings[case] = find_nodules(
-                orientation.to_stored(as_array(prediction)[0]),
+                stored_channels(prediction, orientation),
                 affine,
                 case,
                 self.threshold,
                 None if image is None else orientation.to_stored(as_array(image)[0]),
                 self.min_volume_mm3,
                 self.candidate_threshold,
+                self.classes,
             )
 
     def write(self, engine: Engine) -> None:
@@ -124,7 +136,7 @@ class NoduleTables:
         findings = [finding for case in sorted(found) for finding in found[case]]
         nodules = [finding for finding in findings if finding.peak_probability >= (self.peak_threshold or 0.0)]
         folder, overwrite = self.output_dir, self.overwrite
-        write_csv(folder / "nodules.csv", map(_row, nodules), COLUMNS, overwrite)
+        write_csv(folder / "nodules.csv", map(_row, nodules), self._columns(), overwrite)
         write_csv(folder / "luna16_results.csv", map(_luna16_row, findings), LUNA16_COLUMNS, overwrite)
         write_json(folder / "nodules.json", {"nodules": [nodule.as_dict() for nodule in nodules]}, overwrite)
         summary = {
@@ -133,6 +145,7 @@ class NoduleTables:
                 for case in sorted(found)
             ],
             "nodules": len(nodules),
+            **self._by_class(nodules),
             "findings": len(findings),
             "threshold": self.threshold,
             "peak_threshold": self.peak_threshold,
@@ -140,12 +153,24 @@ class NoduleTables:
             "min_volume_mm3": self.min_volume_mm3,
         }
         write_json(folder / "summary.json", summary, overwrite)
-        _tell(folder, nodules, len(found))
+        _tell(folder, nodules, len(found), self._by_class(nodules).get("classes", {}))
+
+    def _columns(self) -> tuple[str, ...]:
+        if not self.classes:
+            return COLUMNS
+        return (*COLUMNS, *(["malignancy_probability"] if MALIGNANT in self.classes else []), "class")
+
+    def _by_class(self, nodules: Sequence[Nodule]) -> dict[str, dict[str, int]]:
+        if not self.classes:
+            return {}
+        counts = Counter(nodule.class_name for nodule in nodules)
+        return {"classes": {name: counts[name] for name in self.classes}}
 
 
-def _tell(folder: Path, nodules: Sequence[Nodule], cases: int) -> None:
+def _tell(folder: Path, nodules: Sequence[Nodule], cases: int, classes: Mapping[str, int]) -> None:
     with_nodules = len({nodule.case for nodule in nodules})
-    print(f"{len(nodules)} nodule(s) in {with_nodules} of {cases} scan(s)", file=sys.stderr)
+    kinds = f" ({', '.join(f'{count} {name}' for name, count in classes.items())})" if classes else ""
+    print(f"{len(nodules)} nodule(s){kinds} in {with_nodules} of {cases} scan(s)", file=sys.stderr)
     pictures = "; pictures: CASE_preview.png" if any(folder.glob("*_preview.png")) else ""
     print(f"in {folder}: {', '.join(TABLES)}{pictures}", file=sys.stderr, flush=True)
 

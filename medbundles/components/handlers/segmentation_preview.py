@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ import numpy.typing as npt
 from ignite.engine import Engine, Events
 from monai.data.meta_tensor import MetaTensor
 
+from medbundles.components.class_overlay import class_legend, draw_classes, label_classes
 from medbundles.components.distributed import is_writer
 from medbundles.components.handlers.outputs import case_names
 from medbundles.components.overlay import (
+    LEGEND,
     Picture,
     draw_overlay,
     even_slices,
@@ -25,7 +27,9 @@ from medbundles.components.overlay import (
     to_radiological,
     write_png,
 )
+from medbundles.components.regions import highest_channel
 from medbundles.components.slice_frame import SliceFrame
+from medbundles.components.transforms.save_prediction import class_map
 from medbundles.io.grids import Affine, spacing_of
 
 # Edge of a picture on the sheet, pixels.
@@ -34,6 +38,9 @@ TILE = 256
 
 class SegmentationPreview:
     """Draw predictions on their images: true positives green, false negatives orange, false positives red.
+
+    Where there are several classes, what is predicted is filled with its class's color and what is labelled has an
+    edge of that color.
 
     During a training ``previews/epoch_0005.png`` has one row a case, always the same cases, so that the epochs can be
     compared; an evaluation has no epochs and writes ``previews/CASE.png``. Half of a case's slices go through the
@@ -50,6 +57,8 @@ class SegmentationPreview:
         channel: channel of the image that is shown.
         tensorboard: whether to write TensorBoard images, too.
         per_case: write a picture for each case, named after it, instead of one for each epoch.
+        classes: color (RGB, 0 to 255) of each channel of prediction and label, in their order; None or one class draws
+            what is right and wrong.
     """
 
     def __init__(
@@ -62,6 +71,7 @@ class SegmentationPreview:
         channel: int = 0,
         tensorboard: bool = True,
         per_case: bool = False,
+        classes: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         self.output_dir = Path(output_dir)
         self.limit = cases if isinstance(cases, int) else len(cases)
@@ -73,6 +83,7 @@ class SegmentationPreview:
         self.channel = channel
         self.tensorboard = tensorboard
         self.per_case = per_case
+        self.classes = dict(classes or {}) if len(classes or {}) > 1 else {}
         self._rows: dict[str, list[Picture]] = {}
         self._images: dict[str, list[Picture]] = {}
 
@@ -100,16 +111,28 @@ class SegmentationPreview:
         volume = _volume(output["image"], self.channel)
         image = to_radiological(volume, affine)
         frame = SliceFrame.whole(image.shape, spacing_of(radiological_affine(affine, volume.shape)), TILE)
-        label = to_radiological(_volume(output["label"]), affine)
-        prediction = to_radiological(_volume(output["pred"]) > self.threshold, affine)
+        prediction, label = (to_radiological(each, affine) for each in self._predicted_and_labelled(output))
 
         def pictures(numbers: Sequence[int]) -> list[Picture]:
-            return [draw_overlay(image[..., k], prediction[..., k], label[..., k], self.window) for k in numbers]
+            return [self._picture(image[..., k], prediction[..., k], label[..., k]) for k in numbers]
 
         tiles = [frame.scaled(picture) for picture in pictures(telling_slices(label, self.slices))]
         self._rows[case] = [mark_right(tile) for tile in tiles] if known else tiles
         if self.tensorboard:
             self._images[case] = pictures(even_slices(image.shape[2], self.slices))
+
+    def _predicted_and_labelled(self, output: dict[str, Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Return ``(H, W, D)`` twice: whether or, where there are classes, which class from 1; -1 where unknown."""
+        if not self.classes:
+            return _volume(output["pred"]) > self.threshold, _volume(output["label"])
+        channels = range(len(self.classes))
+        probabilities, label = (np.stack([_volume(output[key], k) for k in channels]) for key in ("pred", "label"))
+        return class_map(highest_channel(probabilities) > self.threshold, probabilities), label_classes(label)
+
+    def _picture(self, image: npt.NDArray[Any], prediction: npt.NDArray[Any], label: npt.NDArray[Any]) -> Picture:
+        if self.classes:
+            return draw_classes(image, prediction, label, list(self.classes.values()), self.window)
+        return draw_overlay(image, prediction, label, self.window)
 
     def _write(self, engine: Engine) -> None:
         self._collecting = False
@@ -118,8 +141,9 @@ class SegmentationPreview:
             return
         epoch = int(engine.state.epoch)
         sheets = {case: [case] for case in shown} if self.per_case else {f"epoch_{epoch:04d}": shown}
+        legend = class_legend(self.classes) if self.classes else LEGEND
         for name, cases in sheets.items():
-            picture = sheet([self._rows[case] for case in cases], cases, TILE)
+            picture = sheet([self._rows[case] for case in cases], cases, TILE, legend)
             write_png(self.output_dir / "previews" / f"{name}.png", picture)
         if self.tensorboard:
             self._write_tensorboard(shown, epoch)

@@ -14,6 +14,7 @@ from torch import nn
 
 from medbundles.components.cubes import CubeGrid, cut_cubes
 from medbundles.components.metrics.lesion_matching import Components, find_components
+from medbundles.components.regions import highest_channel
 from medbundles.components.transforms.save_prediction import as_array
 from medbundles.io.grids import to_world
 
@@ -35,7 +36,7 @@ class RescoreFindingsd(Transform):
         spacings_mm: distance of the points, one cube each.
         fill: image value outside of the volume.
         window: the lowest and highest image value that is told apart.
-        pred_key: probabilities ``(C, H, W, D)``; every channel is judged by itself, with the same second network.
+        pred_key: probabilities ``(C, H, W, D)``; several channels are lowered alike, so that their shares stay.
         image_key: image ``(1, H, W, D)`` on the same grid.
         batch_size: cubes the network sees at once.
     """
@@ -70,11 +71,11 @@ class RescoreFindingsd(Transform):
         image = item[self.image_key]
         affine = np.asarray(image.affine, dtype=np.float64)
         result = as_array(before).copy()
-        for channel in result:
-            found = find_components(channel > np.float32(self.candidate_threshold))
-            if len(found):
-                scores = self._judge(self.network, as_array(image)[0], affine, found)
-                _limit(channel, found, found.maxima(channel) * scores)
+        highest = highest_channel(result)
+        found = find_components(highest > np.float32(self.candidate_threshold))
+        if len(found):
+            scores = self._judge(self.network, as_array(image)[0], affine, found)
+            _limit(result, highest, found, found.maxima(highest) * scores)
         after = torch.from_numpy(result).to(before.device, before.dtype)
         item[self.pred_key] = MetaTensor(after).copy_meta_from(before) if isinstance(before, MetaTensor) else after
         return item
@@ -98,8 +99,21 @@ class RescoreFindingsd(Transform):
         return np.concatenate(scores)
 
 
-def _limit(probabilities: npt.NDArray[Any], found: Components, highest: npt.NDArray[Any]) -> None:
-    """Lower the voxels of every finding in ``(H, W, D)`` to at most its new score, in place."""
-    limits = np.concatenate([[np.inf], highest]).astype(probabilities.dtype)
-    view = probabilities[found.box]
-    np.minimum(view, limits[found.labels], out=view)
+def _limit(
+    probabilities: npt.NDArray[Any], highest: npt.NDArray[Any], found: Components, peaks: npt.NDArray[Any]
+) -> None:
+    """Lower the voxels of every finding to at most its new score, in place.
+
+    Args:
+        probabilities: ``(C, H, W, D)``, what is lowered.
+        highest: ``(H, W, D)``, the highest of the channels.
+        found: the findings in it.
+        peaks: the new score of each.
+    """
+    limits = np.concatenate([[np.inf], peaks]).astype(probabilities.dtype)[found.labels]
+    view = probabilities[(slice(None), *found.box)]
+    if len(view) == 1:
+        np.minimum(view[0], limits, out=view[0])
+        return
+    before = highest[found.box]
+    view *= np.divide(limits, before, out=np.ones_like(before), where=limits < before)

@@ -14,7 +14,7 @@ from monai.config import KeysCollection
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import MapTransform
 
-from medbundles.components.regions import region_mask
+from medbundles.components.regions import highest_channel, region_mask
 from medbundles.components.transforms.orientation import Orientation
 from medbundles.io.grids import Affine, case_name
 from medbundles.io.images import write_volume
@@ -82,20 +82,20 @@ class SavePredictiond(MapTransform):
     def _save(self, prediction: MetaTensor, case: str | None) -> None:
         affine, orientation = stored_grid(prediction)
         case = case or case_name(str(prediction.meta["filename_or_obj"]))
-        probabilities = [orientation.to_stored(channel) for channel in as_array(prediction)]
+        probabilities = stored_channels(prediction, orientation)
         path = self.output_dir / f"{case}_{self.postfix}.nii.gz"
         write_volume(path, self._labels(probabilities), affine, self.overwrite)
         if self.save_probability:
-            stack = probabilities[0] if len(probabilities) == 1 else np.stack(probabilities, axis=-1)
+            stack = probabilities[0] if len(probabilities) == 1 else np.moveaxis(probabilities, 0, -1)
             values = stack.astype(np.float32)
             np.round(values, PROBABILITY_DECIMALS, out=values)
             write_volume(self.output_dir / f"{case}_prob.nii.gz", values, affine, self.overwrite)
 
-    def _labels(self, probabilities: list[npt.NDArray[Any]]) -> npt.NDArray[np.uint8]:
-        stack = probabilities[0][None] if len(probabilities) == 1 else np.stack(probabilities)
-        highest = stack[0] if len(stack) == 1 else stack.max(axis=0)
-        mask = region_mask(highest, self.threshold, self.peak_threshold, self.candidate_threshold)
-        return np.asarray(mask if len(stack) == 1 else mask * (stack.argmax(axis=0) + 1), dtype=np.uint8)
+    def _labels(self, probabilities: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        highest = highest_channel(probabilities)
+        return class_map(
+            region_mask(highest, self.threshold, self.peak_threshold, self.candidate_threshold), probabilities
+        )
 
 
 def stored_grid(tensor: MetaTensor) -> tuple[Affine, Orientation]:
@@ -111,6 +111,17 @@ def stored_grid(tensor: MetaTensor) -> tuple[Affine, Orientation]:
     if tuple(int(shape[axis]) for axis in orientation.axes) != tuple(tensor.shape[-3:]):
         raise ValueError(f"the prediction {tuple(tensor.shape)} is not on the grid of its file {tuple(shape)}")
     return affine, orientation
+
+
+def stored_channels(tensor: MetaTensor, orientation: Orientation) -> npt.NDArray[Any]:
+    """Return a tensor ``(C, H, W, D)`` on its file's grid; a single channel is not copied."""
+    channels = [orientation.to_stored(channel) for channel in as_array(tensor)]
+    return channels[0][None] if len(channels) == 1 else np.stack(channels)
+
+
+def class_map(mask: npt.NDArray[np.bool_], probabilities: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Return for each voxel of a mask ``(H, W, D)`` the number, from 1, of its most probable channel; 0 elsewhere."""
+    return np.asarray(mask if len(probabilities) == 1 else mask * (probabilities.argmax(axis=0) + 1), dtype=np.uint8)
 
 
 def as_array(tensor: torch.Tensor) -> npt.NDArray[Any]:

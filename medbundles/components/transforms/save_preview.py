@@ -13,8 +13,8 @@ from monai.transforms.transform import Transform
 from medbundles.components.finding_sheet import LUNG_WINDOW, ShownScan, draw_findings
 from medbundles.components.nodules import find_nodules
 from medbundles.components.overlay import write_png
-from medbundles.components.regions import region_mask
-from medbundles.components.transforms.save_prediction import as_array, stored_grid
+from medbundles.components.regions import highest_channel, region_mask
+from medbundles.components.transforms.save_prediction import as_array, class_map, stored_channels, stored_grid
 from medbundles.errors import ConfigurationError, OutputConflict
 from medbundles.io.grids import case_name
 
@@ -36,9 +36,11 @@ class SavePreviewd(Transform):
         limit: findings that are shown.
         window: intensities shown as black and white (HU).
         overwrite: whether existing files may be replaced.
-        pred_key: item with probabilities ``(1, H, W, D)``, on the grid that
+        pred_key: item with probabilities ``(C, H, W, D)``, on the grid that
             :class:`medbundles.components.transforms.LoadVolumed` gave the image.
         image_key: item with intensities ``(1, H, W, D)``.
+        classes: names of the channels, in their order, and their colors (RGB, 0 to 255); several have edges of these
+            colors, and each finding's caption says its class.
 
     Raises:
         ConfigurationError: a limit below 1, or a window whose ends are not in order.
@@ -56,6 +58,7 @@ class SavePreviewd(Transform):
         overwrite: bool = False,
         pred_key: str = "pred",
         image_key: str = "image",
+        classes: Mapping[str, tuple[int, int, int]] | None = None,
     ) -> None:
         super().__init__()
         if limit < 1 or window[0] >= window[1]:
@@ -70,6 +73,7 @@ class SavePreviewd(Transform):
         self.overwrite = overwrite
         self.pred_key = pred_key
         self.image_key = image_key
+        self.classes = dict(classes or {}) if len(classes or {}) > 1 else {}
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Write the picture of one item and return the item.
@@ -85,18 +89,21 @@ class SavePreviewd(Transform):
             raise OutputConflict(f"{path} exists; choose another folder or pass --overwrite true")
         affine, orientation = stored_grid(prediction)
         # On the file's grid, as the tables are made: findings of the same rank then stand in the same order.
-        probabilities = orientation.to_stored(as_array(prediction)[0])
+        channels = stored_channels(prediction, orientation)
         found = find_nodules(
-            probabilities,
+            channels,
             affine,
             case,
             self.threshold,
             min_volume_mm3=self.min_volume_mm3,
             candidate_threshold=self.candidate_threshold,
+            classes=tuple(self.classes),
         )
         findings = [finding for finding in found if finding.peak_probability >= (self.peak_threshold or 0.0)]
-        mask = region_mask(probabilities, self.threshold, self.peak_threshold, self.candidate_threshold)
+        highest = highest_channel(channels)
+        mask = region_mask(highest, self.threshold, self.peak_threshold, self.candidate_threshold)
         image = orientation.to_stored(as_array(data[self.image_key])[0])
-        scan = ShownScan.of(image, mask, affine, self.window)
+        shown = class_map(mask, channels) if self.classes else mask
+        scan = ShownScan.of(image, shown, affine, self.window, tuple(self.classes.items()))
         write_png(path, *draw_findings(scan, findings, case, self.limit))
         return dict(data)

@@ -21,6 +21,9 @@ FROC_NAME = "froc.png"
 # The metrics whose curves are drawn.
 CURVES = (LesionDetection, NoduleDetection)
 
+# As many metrics have a line each.
+LONG_LIST = 5
+
 
 class MetricTables:
     """Write ``metrics.csv``, ``summary.json`` and, where lesions are measured, ``froc.png`` when an evaluator ends.
@@ -63,7 +66,9 @@ class MetricTables:
         if drawn:
             draw_froc(picture, curves)
         intervals = " (95 % intervals by case)" if len(rows) > 1 else ""
-        print(f"{len(rows)} case(s): {'; '.join(headlines(summary))}{intervals}", file=sys.stderr)
+        # What several classes fill would be one line of a thousand letters.
+        separator = "; " if len(self.metrics) < LONG_LIST else ";\n  "
+        print(f"{len(rows)} case(s): {separator.join(headlines(summary))}{intervals}", file=sys.stderr)
         if curves and not drawn:
             print(f"no {FROC_NAME}: no scan has a lesion or a finding to draw a curve from", file=sys.stderr)
         names = ", ".join(str(path) for path in (table, summary_file, *([picture] if drawn else [])))
@@ -73,15 +78,21 @@ class MetricTables:
 def headlines(summary: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Yield the main figure of each metric with its interval, as ``dice 0.19 (0.01 to 0.37)``.
 
+    A figure that several metrics have is led by the metric's name.
+
     Args:
         summary: name of the metric to its summary.
     """
-    for content in summary.values():
+    for name, content in summary.items():
+        if "auc" in content:
+            found = f"{content['malignant_found']} malignant and {content['benign_found']} benign nodules found"
+            yield f"area under the ROC curve {_value('auc', content)} of {found}"
         if "dice" in content:
-            yield f"dice {_value('dice', content)}"
+            yield f"{_called('dice', name, summary)} {_value('dice', content)}"
         if "sensitivity" in content:
             budget = content["false_positive_budget"]
-            yield f"sensitivity {_value('sensitivity', content)} at {budget:g} false positives a case"
+            called = _called("sensitivity", name, summary)
+            yield f"{called} {_value('sensitivity', content)} at {budget:g} false positives a case"
         if "luna16_score" in content:
             yield f"LUNA16 score {_value('luna16_score', content)}"
             continue
@@ -89,6 +100,14 @@ def headlines(summary: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             fixed = content["at_fixed_threshold"]
             rate = _value("false_positives_per_scan", fixed)
             yield f"at the model's own threshold {_value('sensitivity', fixed)} at {rate} false positives a case"
+
+
+def _called(figure: str, metric: str, summary: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a figure's name, with its metric's where several metrics have it and theirs does not say it already."""
+    words = metric.replace("_", " ")
+    if sum(figure in content for content in summary.values()) == 1:
+        return figure
+    return words if words.endswith(figure) else f"{words}: {figure}"
 
 
 def _value(name: str, content: Mapping[str, Any]) -> str:

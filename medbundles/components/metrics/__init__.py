@@ -3,6 +3,7 @@
 from medbundles.components.metrics.case_metric import CaseMetric, CaseRow, ScoredCase
 from medbundles.components.metrics.froc import Froc, OperatingPoint
 from medbundles.components.metrics.lesion_detection import LesionDetection, LesionRow
+from medbundles.components.metrics.malignancy_roc import MalignancyRoc, VerdictRow
 from medbundles.components.metrics.nodule_detection import NoduleDetection, NoduleRow
 from medbundles.components.metrics.pixel_confusion import PixelConfusion, PixelRow
 from medbundles.components.metrics.thresholds import choose_thresholds
@@ -13,11 +14,13 @@ __all__ = [
     "Froc",
     "LesionDetection",
     "LesionRow",
+    "MalignancyRoc",
     "NoduleDetection",
     "NoduleRow",
     "OperatingPoint",
     "PixelConfusion",
     "PixelRow",
     "ScoredCase",
+    "VerdictRow",
     "choose_thresholds",
 ]

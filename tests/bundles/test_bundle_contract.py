@@ -16,6 +16,10 @@ WORKFLOWS = {
     "train": (["train.yaml"], "train"),
     "evaluate": (["train.yaml", "evaluate.yaml"], "train"),
     "inference": (["inference.yaml"], "infer"),
+    **{
+        path.stem: (["train.yaml", path.name], "train")
+        for path in sorted(ROOT.glob("bundles/*/configs/malignancy.yaml"))
+    },
 }
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import medbundles
 from medbundles.checks.vendored import HASH_NAME, package_hash, vendored_files
+from medbundles.described_metadata import described_metadata
 from medbundles.errors import ConfigurationError, Finding, OutputConflict
 from medbundles.io.atomic import atomic_path
 from medbundles.io.hashing import sha256_file
@@ -91,7 +92,9 @@ def export_bundle(
         root = Path(scratch) / title
         stage_sources(bundle, root)
         stage_weights(source, root / "models")
-        notes = convert(bundle, source, root / "models", formats)
+        metadata = described_metadata((root / METADATA).read_text(encoding="utf-8"), read_model(source))
+        (root / METADATA).write_text(metadata, encoding="utf-8", newline="\n")
+        notes = convert(bundle, source, root / "models", formats, metadata)
         write_sums(root)
         with atomic_path(target) as temporary:
             write_zip(root, temporary)
@@ -137,7 +140,7 @@ def stage_weights(source: Path, models: Path) -> None:
         shutil.copyfile(source.with_name(RESULTS), models / RESULTS)
 
 
-def convert(bundle: Path, weights: Path, models: Path, formats: Sequence[str]) -> list[str]:
+def convert(bundle: Path, weights: Path, models: Path, formats: Sequence[str], metadata: str) -> list[str]:
     """Write the network in other formats, each compared with the original; returns what could not be written."""
     if not formats:
         return []
@@ -148,13 +151,13 @@ def convert(bundle: Path, weights: Path, models: Path, formats: Sequence[str]) -
         network: torch.nn.Module = parser.get_parsed_content("network_def")
         load_weights(network, weights)
         network.cpu().eval()
-        images, dynamic = example_images(json.loads((bundle / METADATA).read_text(encoding="utf-8")))
+        images, dynamic = example_images(json.loads(metadata))
         notes: list[str] = []
         if "safetensors" in formats:
             writers.write_safetensors(models / "model.safetensors", network)
         if "torchscript" in formats:
             try:
-                writers.write_torchscript(models / "model.ts", network, images[0], torchscript_extras(bundle))
+                writers.write_torchscript(models / "model.ts", network, images[0], torchscript_extras(bundle, metadata))
             except writers.NotScriptable as error:
                 notes.append(f"no model.ts: TorchScript cannot express this network ({error})")
         if "onnx" in formats:
@@ -174,13 +177,13 @@ def one_config(bundle: Path, weights: Path) -> Iterator[Any]:
     yield parser
 
 
-def torchscript_extras(bundle: Path) -> dict[str, str]:
+def torchscript_extras(bundle: Path, metadata: str) -> dict[str, str]:
     """Return the files MONAI's tools look for inside of a TorchScript archive, as JSON text."""
     import yaml
 
     config = yaml.safe_load(with_bundle_root((bundle / INFERENCE).read_text(encoding="utf-8"), "."))
     return {
-        "metadata.json": (bundle / METADATA).read_text(encoding="utf-8"),
+        "metadata.json": metadata,
         "inference.json": json.dumps(config, indent=2, ensure_ascii=False),
     }
 

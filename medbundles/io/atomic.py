@@ -6,16 +6,18 @@ import csv
 import errno
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from medbundles.errors import EnvironmentFailure, OutputConflict
+from medbundles.errors import EnvironmentFailure, Finding, OutputConflict
 
 # File size limits (EFBIG) are how a quota looks to a process; to the user it is a full disk as well.
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+TEMPORARY = re.compile(r"\.[0-9a-f]{8}-.+")
 
 
 @contextmanager
@@ -31,7 +33,7 @@ def atomic_path(path: str | os.PathLike[str], overwrite: bool = True) -> Iterato
 
     Raises:
         OutputConflict: ``path`` exists and ``overwrite`` is false.
-        EnvironmentFailure: the disk is full or a size limit was reached; nothing half-written is left.
+        EnvironmentFailure: the disk is full or a size limit was reached (TRN001); nothing half-written is left.
     """
     target = Path(path)
     if target.exists() and not overwrite:
@@ -45,10 +47,19 @@ def atomic_path(path: str | os.PathLike[str], overwrite: bool = True) -> Iterato
         os.replace(temporary, target)  # noqa: PTH105 - the atomic call itself
     except OSError as error:
         if error.errno in DISK_FULL:
-            raise EnvironmentFailure(f"no space left to write {target}; free some space and start again") from error
+            message, fix = f"no space left to write {target}", "free some space and start again"
+            raise EnvironmentFailure(findings=[Finding("TRN001", "error", message, fix, file=target.name)]) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> None:
+    """Remove what a killed process left half-written in a folder and its sub-folders; nobody else may write there."""
+    for pattern in (".*-*", "*/.*-*"):
+        for path in Path(folder).glob(pattern):
+            if TEMPORARY.fullmatch(path.name) and path.is_file():
+                path.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str, overwrite: bool = True) -> None:

@@ -98,13 +98,6 @@ def test_kill_while_a_checkpoint_is_written_leaves_a_good_one(tmp_path: Path, wr
     assert TinyTraining(tmp_path, epochs=3, resume=True).run().trainer.state.epoch == 3
 
 
-def test_leftovers_of_a_killed_run_are_removed_when_it_is_resumed(tmp_path: Path) -> None:
-    TinyTraining(tmp_path, epochs=1).run()
-    (tmp_path / ".0123abcd-last.pt").write_bytes(b"half")
-    TinyTraining(tmp_path, epochs=1, resume=True).run()
-    assert not (tmp_path / ".0123abcd-last.pt").exists()
-
-
 def test_a_full_disk_ends_with_its_exit_code_and_the_previous_checkpoint_loads(tmp_path: Path) -> None:
     def fill(engine: Engine) -> None:
         if engine.state.epoch == 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +61,6 @@ class CheckpointFolder:
                 findings=[Finding(f.code, f.level, f.message, fix, file=f.file) for f in error.findings]
             ) from error
         return content
-
-    def remove_leftovers(self, names: Iterable[str]) -> None:
-        """Remove what a killed process left half-written under other names; nobody else may be writing here."""
-        for name in names:
-            for path in self.path.glob(f".????????-{name}"):
-                path.unlink()
 
     def forget(self) -> None:
         """Remove the checkpoints of an earlier run that is started anew: resuming must never mix the two."""

@@ -13,7 +13,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from medbundles.components.distributed import is_writer
-from medbundles.components.handlers.checkpoint_folder import BEST, RESUMABLE_FILES, CheckpointFolder
+from medbundles.components.handlers.checkpoint_folder import BEST, CheckpointFolder
 from medbundles.components.handlers.events import TrainingEvents, register_training_events, track_validations
 from medbundles.components.networks.unwrap import unwrapped
 from medbundles.components.tensor_file import load_state, plain_state
@@ -128,8 +128,6 @@ class ResumableCheckpoint:
         # Registered now, the handler comes after those of the configuration: whatever they changed is saved.
         if not trainer.has_event_handler(self._finish_epoch, Events.EPOCH_COMPLETED):
             trainer.add_event_handler(Events.EPOCH_COMPLETED, self._finish_epoch)
-        if is_writer():
-            self.folder.remove_leftovers([*RESUMABLE_FILES, *self._weights])
         path = self.folder.to_resume(self.resume)
         if path is None:
             # Whatever cannot be saved shall be known now, not after the first epoch.

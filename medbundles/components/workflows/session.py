@@ -28,6 +28,7 @@ from medbundles.errors import (
     PartialFailure,
     origin,
 )
+from medbundles.io.atomic import remove_leftovers
 from medbundles.io.datalist import Part, Record
 from medbundles.io.headers import Geometry
 from medbundles.io.locks import FolderLock
@@ -282,6 +283,7 @@ class RunSession:
             "data": self._fingerprint(),
             **self.facts,
         }
+        remove_leftovers(self.output_dir)
         content = start_record(self.kind, self.bundle, config, self.findings, facts)
         self._record = RunRecord(self.output_dir, content if earlier is None else continue_record(earlier, content))
         self._record.write()

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 PROC = Path("/proc/meminfo")
+STATUS = Path("/proc/self/status")
 # A container's own limit, in the two layouts that Linux has: what it may use, what it uses, and how much of that is
 # a file cache that it can give back.
 CONTAINERS = (
@@ -17,8 +18,18 @@ CONTAINERS = (
 
 def available_memory_bytes() -> int | None:
     """Return the memory a process may still take before the system swaps or kills it; None where nobody says."""
-    known = [value for value in (_system_bytes(), _container_bytes()) if value is not None]
+    known = [value for value in (_system_bytes(), _container_bytes(), _limit_bytes()) if value is not None]
     return min(known) if known else None
+
+
+def highest_memory_bytes() -> int | None:
+    """Return the most memory this process has held at any time; None where nobody says."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return highest if sys.platform == "darwin" else highest * 1024
 
 
 def _system_bytes() -> int | None:
@@ -33,6 +44,19 @@ def _system_bytes() -> int | None:
     if "SC_PHYS_PAGES" in names and "SC_PAGE_SIZE" in names:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     return None
+
+
+def _limit_bytes() -> int | None:
+    """Return what `ulimit -v`, as batch systems set it, leaves to this process."""
+    if not STATUS.is_file():
+        return None
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return None
+    taken = next(line for line in STATUS.read_text(encoding="ascii", errors="replace").splitlines() if "VmSize" in line)
+    return max(limit - int(taken.split()[1]) * 1024, 0)
 
 
 def _container_bytes() -> int | None:

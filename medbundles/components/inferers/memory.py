@@ -8,7 +8,8 @@ import logging
 import torch
 
 from medbundles.components.inferers.backends import Runner
-from medbundles.errors import EnvironmentFailure, Finding
+from medbundles.components.out_of_memory import is_out_of_memory, memory_failure
+from medbundles.errors import Finding
 
 logger = logging.getLogger(__name__)
 
@@ -16,7 +17,6 @@ logger = logging.getLogger(__name__)
 OVERLAP = 64
 # A network that cannot run on this has no memory at all.
 SMALLEST_TILE = 128
-CPU_MESSAGES = ("not enough memory", "can't allocate memory", "cannot allocate memory", "bad_alloc", "bad allocation")
 
 
 class ShrinkingRunner:
@@ -52,13 +52,14 @@ class ShrinkingRunner:
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            self._shrink(len(batch), largest, error)
+            self._shrink(batch, error)
         # Outside of the except block: the traceback would keep the failed attempt's tensors alive.
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         return self(batch)
 
-    def _shrink(self, slices: int, largest: int, error: BaseException) -> None:
+    def _shrink(self, batch: torch.Tensor, error: BaseException) -> None:
+        slices, largest = len(batch), max(batch.shape[-2:])
         if slices > 1:
             self.most_slices = slices // 2
             action = f"going on with batches of {self.most_slices}"
@@ -68,7 +69,7 @@ class ShrinkingRunner:
         else:
             fix = "close other programs or choose another device or a smaller network"
             message = f"no memory for one slice of {largest} pixels"
-            raise EnvironmentFailure(findings=[Finding("TRN004", "error", message, fix)]) from error
+            raise memory_failure(message, batch.device, fix) from error
         message = f"out of memory with {slices} slices of at most {largest} pixels a side"
         logger.warning("%s", Finding("TRN004", "warning", message, action))
 
@@ -84,14 +85,6 @@ class ShrinkingRunner:
                 output[..., upper:lower, first:last] = part[..., upper - top : lower - top, first - left : last - left]
         assert output is not None  # an image has at least one tile
         return output
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an exception means that memory ran out, on a GPU or on the CPU."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(part in text for part in CPU_MESSAGES)
 
 
 def _tiles(size: int, tile: int) -> list[tuple[int, int, int]]:

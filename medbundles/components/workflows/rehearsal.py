@@ -16,6 +16,7 @@ import torch
 from monai.bundle.config_parser import ConfigParser
 from torch import Tensor, nn
 
+from medbundles.components.out_of_memory import is_out_of_memory, memory_failure
 from medbundles.errors import MISFITS, ConfigurationError, Finding, MedbundlesError, origin, reason_of
 
 # Where MONAI's rules for bundles put the objects.
@@ -71,10 +72,11 @@ def _built(parser: ConfigParser, id_: str, findings: list[Finding]) -> Any:
         return None
     try:
         return parser.get_parsed_content(id_)
-    except MISFITS as error:
+    except (*MISFITS, MemoryError) as error:
         refusal = origin(error)
         if isinstance(refusal, MedbundlesError) and refusal.findings:
             raise refusal from error
+        _refuse_if_out_of_memory(error, f"no memory to build {id_}", torch.device("cpu"))
         fix = "correct its arguments"
         findings.append(Finding("CFG002", "error", f"{id_} cannot be built: {reason_of(error)}", fix))
         return None
@@ -94,7 +96,8 @@ def _try_training(network: nn.Module, shape: tuple[int, ...], loss: Any, label_c
     label = output.new_zeros((output.shape[0], label_channels, *output.shape[2:]))
     try:
         value = loss(output, label)
-    except (*MISFITS, MedbundlesError) as error:
+    except (*MISFITS, MedbundlesError, MemoryError) as error:
+        _refuse_if_out_of_memory(error, f"no memory for {LOSS} with {_sizes(output.shape)} numbers", output.device)
         reason = reason_of(error)
     else:
         if not isinstance(value, Tensor) or value.numel() == 1:
@@ -110,12 +113,19 @@ def _try_network(network: nn.Module, shape: tuple[int, ...], source: str) -> tup
     for tried in dict.fromkeys((_small(shape), shape)):
         try:
             return network(torch.zeros(tried, device=_device_of(network))), []
-        except MISFITS as error:
+        except (*MISFITS, MemoryError) as error:
+            what = f"no memory for {NETWORK} with {_sizes(tried)} numbers from {source}"
+            _refuse_if_out_of_memory(error, what, _device_of(network))
             reason = reason_of(error)
     message = f"{NETWORK} does not take {shape[1]} channel(s) of {_sizes(shape[2:])} from {source}: {reason}"
     return None, [
         Finding("CFG002", "error", message, "give the network's arguments and what feeds it the same channels")
     ]
+
+
+def _refuse_if_out_of_memory(error: BaseException, what: str, device: torch.device) -> None:
+    if is_out_of_memory(error):
+        raise memory_failure(what, device, "choose a smaller network, patch_size or batch_size") from error
 
 
 def _fed_by(inferer: Any, images: int) -> tuple[int, ...] | None:

@@ -15,7 +15,8 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -32,8 +33,10 @@ from rich.console import Console
 from rich.progress import Progress
 from torch.utils.data import get_worker_info
 
+from medbundles.components.datasets.reading_journal import case_of, naming
 from medbundles.components.datasets.transform_key import transform_key
 from medbundles.components.distributed import is_writer
+from medbundles.errors import EnvironmentFailure, Finding
 from medbundles.io.hashing import sha256_data
 from medbundles.io.sealed import read_sealed, write_sealed
 from medbundles.io.user_cache import user_cache
@@ -112,12 +115,26 @@ class MappedCache:
             if workers > 1 and len(missing) > 1:
                 context = multiprocessing.get_context("spawn")
                 with ProcessPoolExecutor(min(workers, len(missing)), mp_context=context) as pool:
-                    for _ in pool.map(self.write, missing):
+                    records = {pool.submit(self.write, record): record for record in missing}
+                    for future in as_completed(records):
+                        self._finish(future, records, workers)
                         progress.advance(task)
             else:
                 for record in missing:
                     self.write(record)
                     progress.advance(task)
+
+    @staticmethod
+    def _finish(future: Future[Path], records: dict[Future[Path], Item], workers: int) -> None:
+        """Raise what a record's preparation raised, and name the records that a dying process may have had."""
+        try:
+            future.result()
+        except BrokenProcessPool as error:
+            broken = [record for each, record in records.items() if isinstance(each.exception(), BrokenProcessPool)]
+            cases = ", ".join(case_of(record) for record in broken[:workers])
+            message = f"a process that prepared scans died; it had one of the cases {cases}"
+            fix = "memory may have run out: take fewer workers"
+            raise EnvironmentFailure(findings=[Finding("TRN008", "error", message, fix)]) from error
 
     def _is_good(self, entry: Path) -> bool:
         if not entry.exists():
@@ -133,7 +150,8 @@ class MappedCache:
     def write(self, record: Item) -> Path:
         """Preprocess one record and store it; the entry appears whole or not at all."""
         entry = self.entry(record)
-        item = self.transform(dict(record))
+        with naming(case_of(record)):
+            item = self.transform(dict(record))
         temporary = self.directory / f".{uuid.uuid4().hex}"
         temporary.mkdir(parents=True)
         try:

@@ -8,13 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from monai.data import Dataset
 from monai.transforms import Compose, RandomizableTrait
 
+from medbundles.components.datasets.case_dataset import CaseDataset
 from medbundles.components.datasets.mapped_cache import Item, MappedCache, read_entry
 
 
-class MappedDataset(Dataset):
+class MappedDataset(CaseDataset):
     """Like MONAI's ``PersistentDataset``, with memory-mapped arrays: whole records, e.g. scans for validation.
 
     The transforms before the first random one run once and are cached; the rest runs at every access.
@@ -43,7 +43,7 @@ class MappedDataset(Dataset):
         """The folder of each record's arrays; the cache is filled when this is first asked for."""
         return self.cache.build(list(self.data), self.cache_workers)
 
-    def _transform(self, index: int) -> Item:
+    def _item(self, index: int) -> Item:
         item = self.finish(read_entry(self.entries[index], self.data[index]))
         # Annotations stay in the record: they are of any number and may hold null, and no batch is made of that.
         return {key: value for key, value in item.items() if not _is_annotation(value)}

@@ -82,6 +82,10 @@ class SiteDataset(MappedDataset):
         """Return the sample of a :class:`Draw`, or the whole record of an integer index."""
         if not isinstance(index, Draw):
             return super().__getitem__(index)
+        with self.journal.reading(index.record):
+            return self._sample(index)
+
+    def _sample(self, index: Draw) -> Any:
         item = read_entry(self.entries[index.record], self.data[index.record])
         item |= {"kind": index.kind, "site": index.site}
         if index.kind == HARD_NEGATIVE:

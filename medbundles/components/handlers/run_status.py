@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from ignite.engine import Engine, Events
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
 class RunStatus:
     """Note the epochs and iterations that are done, and record an exception that ends the engine's run.
 
-    An exception is passed on unchanged. Other handlers may replace it first (a worker that a signal killed becomes an
-    interruption), so this one is asked last; what it never sees, the session records when the process ends.
+    An exception that means something to the user, such as memory that ran out, is passed on as the refusal it is, any
+    other unchanged. Other handlers may replace it first (a worker that a signal killed becomes an interruption), so
+    this one is asked last; what it never sees, the session explains and records when the process ends.
 
     Args:
         session: the run's session.
@@ -29,6 +31,8 @@ class RunStatus:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._count)
 
     def _watch(self, engine: Engine) -> None:
+        self.session.engine = engine
+        engine.logger.addFilter(_is_no_exception)
         if not engine.has_event_handler(self._record, Events.EXCEPTION_RAISED):
             engine.add_event_handler(Events.EXCEPTION_RAISED, self._record)
 
@@ -36,5 +40,13 @@ class RunStatus:
         self.session.note(epochs=int(engine.state.epoch), iterations=int(engine.state.iteration))
 
     def _record(self, error: BaseException) -> None:
-        self.session.fail(error)
-        raise error
+        told = self.session.explained(error)
+        self.session.fail(told)
+        if told is error:
+            raise error
+        raise told from error
+
+
+def _is_no_exception(entry: logging.LogRecord) -> bool:
+    """Leave out ignite's announcement of an exception: it is told where the program ends, not three times."""
+    return "terminating due to exception" not in str(entry.msg)

@@ -9,6 +9,8 @@ from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from medbundles.components.workflows.failures import explained
+from medbundles.components.workflows.refusal import monai_is_the_program, refuse
 from medbundles.components.workflows.run_record import Status
 from medbundles.errors import Interrupted, MedbundlesError, causes
 
@@ -41,6 +43,11 @@ def close_open_sessions(error: BaseException | None = None) -> None:
             session.fail(error)
 
 
+def explain(error: BaseException) -> BaseException:
+    """Return what ended the program as the run that was going on explains it."""
+    return _open_sessions[-1].explained(error) if _open_sessions else explained(error)
+
+
 def status_of(error: BaseException) -> Status:
     """Return how a run that ended with ``error`` is called in its record."""
     chain = list(causes(error))
@@ -56,7 +63,12 @@ def _watch_the_end_of_the_process() -> None:
     previous = sys.excepthook
 
     def record_and_report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        close_open_sessions(error)
+        told = explain(error)
+        close_open_sessions(told)
+        refusal = next((cause for cause in causes(told) if isinstance(cause, MedbundlesError)), None)
+        if refusal is not None and monai_is_the_program():
+            # What Python makes of an exit asked for here is the exit status; a traceback would bury the text.
+            refuse(refusal)
         previous(kind, error, trace)
 
     sys.excepthook = record_and_report

@@ -15,14 +15,14 @@ def refuse(error: MedbundlesError) -> NoReturn:
     MONAI's own command line would bury the text under two tracebacks and end with 1, so there the text is printed and
     the process exits. Every other caller (our commands, a notebook, a test) gets the exception.
     """
-    if not _monai_is_the_program():
+    if not monai_is_the_program():
         raise error
     if is_writer():
         print(error, file=sys.stderr, flush=True)
     raise SystemExit(int(error.exit_code))
 
 
-def _monai_is_the_program() -> bool:
+def monai_is_the_program() -> bool:
     """Return whether this process was started as ``python -m monai.bundle`` (torchrun included)."""
     specification = getattr(sys.modules.get("__main__"), "__spec__", None)
     return specification is not None and specification.name.startswith("monai.bundle")

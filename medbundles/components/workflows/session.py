@@ -14,6 +14,7 @@ from medbundles.components.device import choose_device, select_device
 from medbundles.components.distributed import is_writer, world_size
 from medbundles.components.workflows import endings, preflight
 from medbundles.components.workflows.active_config import active_config, active_files, active_parser
+from medbundles.components.workflows.failures import explained
 from medbundles.components.workflows.refusal import refuse
 from medbundles.components.workflows.rehearsal import rehearse
 from medbundles.components.workflows.resume import continue_record
@@ -82,6 +83,7 @@ class RunSession:
     Attributes:
         records: after :meth:`begin` the cases of an inference or an evaluation that passed the checks.
         findings: after :meth:`begin` what the checks noted without refusing.
+        engine: the ignite engine that runs, for the numbers of a failure; :class:`RunStatus` puts it here.
     """
 
     def __init__(
@@ -130,6 +132,7 @@ class RunSession:
         self.weights: tuple[Path, ...] = ()
         self.records: list[Record] = []
         self.findings: list[Finding] = []
+        self.engine: Any = None
         self.data = (
             None
             if dataset_dir is None
@@ -216,10 +219,16 @@ class RunSession:
             cases = sorted({str(finding.case) for finding in refused})
             refuse(PartialFailure(f"{len(cases)} case(s) were left out: {', '.join(cases)}", refused))
 
+    def explained(self, error: BaseException) -> BaseException:
+        """Return what an exception means for the user, or the exception itself (see ``failures.py``)."""
+        config = self._record.content["config"] if self._record is not None else {}
+        return explained(error, self.engine, config)
+
     def fail(self, error: BaseException) -> None:
         """Record an exception that ends the run; later calls change nothing."""
-        cause = origin(error)
-        self.close(endings.status_of(error), f"{type(cause).__name__}: {cause}")
+        told = self.explained(error)
+        cause = origin(told)
+        self.close(endings.status_of(told), f"{type(cause).__name__}: {cause}")
 
     def close(self, status: Status, reason: str = "") -> None:
         """Write the end of the run and let the folder go; only the first call counts."""

@@ -15,7 +15,7 @@ from yaml import YAMLError
 
 from medbundles.checks.config import check_config, check_file, check_overrides
 from medbundles.components.workflows.active_config import raw_config
-from medbundles.components.workflows.endings import close_open_sessions
+from medbundles.components.workflows.endings import close_open_sessions, explain
 from medbundles.components.workflows.refusal import refuse
 from medbundles.errors import ConfigurationError, Finding, MedbundlesError, causes, reason_of
 
@@ -136,8 +136,9 @@ def _truthful_end() -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        close_open_sessions(error)
-        refusal = next((cause for cause in causes(error) if isinstance(cause, MedbundlesError)), None)
+        told = explain(error)
+        close_open_sessions(told)
+        refusal = next((cause for cause in causes(told) if isinstance(cause, MedbundlesError)), None)
         refusal = refusal or _not_built(error)
         if isinstance(error, SystemExit) or refusal is None or refusal is error:
             raise

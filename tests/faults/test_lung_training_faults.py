@@ -151,3 +151,17 @@ def test_a_disk_that_fills_at_any_file_ends_with_its_code_and_the_run_goes_on(
     for name in ("last.pt", "previous.pt", "best.pt", "model.pt"):
         assert read_tensor_file(tmp_path / "run" / name)
     assert_ends(tmp_path, prepared, ExitCode.DONE, *words, "--resume", "true")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_cache_that_is_lost_while_a_run_goes_on_ends_it_with_the_case(
+    tmp_path: Path, prepared: Path, workers: int
+) -> None:
+    lost = start(tmp_path, prepared, "--max_epochs", 1000, "--val_interval", 1000, "--num_workers", workers)
+    lost.wait_for((tmp_path / "run" / "previous.pt").exists)
+    for entry in (tmp_path / "cache" / "volumes").iterdir():
+        (entry / "image.npy").unlink()
+    assert lost.wait() == ExitCode.DATA, lost.said
+    assert re.search(r"\nerror\[TRN008\] case (first|second): cannot be read or .*: FileNotFoundError: .*", lost.said)
+    assert_ends(tmp_path, prepared, ExitCode.DONE, "--resume", "true", "--val_interval", 1000)

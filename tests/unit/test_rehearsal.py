@@ -10,7 +10,7 @@ from monai.bundle import ConfigParser
 from torch import Tensor, nn
 
 from medbundles.components.workflows.rehearsal import rehearse
-from medbundles.errors import ConfigurationError, DataError
+from medbundles.errors import ConfigurationError, DataError, EnvironmentFailure
 
 UNET: dict[str, Any] = {
     "_target_": "UNet", "spatial_dims": 2, "in_channels": 3, "out_channels": 1, "channels": [4, 8], "strides": [2],
@@ -68,6 +68,17 @@ def test_a_loss_is_tried_with_as_many_channels_as_the_labels_have() -> None:
     rehearse(parser(UNET | {"out_channels": 2}, loss), "train", ["ct"], labeled=True, label_channels=2)
     with pytest.raises(ConfigurationError, match=r"does not take 1 output channel\(s\) and a label of 2"):
         rehearse(parser(UNET, loss), "train", ["ct"], labeled=True, label_channels=2)
+
+
+class Greedy(nn.Module):
+    def forward(self, batch: Tensor) -> Tensor:
+        return torch.empty(1 << 50)
+
+
+def test_a_network_without_memory_is_no_misfit() -> None:
+    greedy = parser(network="@greedy", greedy=Greedy())
+    with pytest.raises(EnvironmentFailure, match=r"TRN004.*no memory for network_def with 2 x 3 x 16 x 16 numbers"):
+        rehearse(greedy, "train", ["ct"], labeled=True)
 
 
 def test_an_inferer_that_feeds_another_number_of_slices_than_the_network_takes_is_refused() -> None:

@@ -48,6 +48,5 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(if $(TORCH_INDEX),$(BIN)/python -m pip install --quiet -c constraints.txt --no-deps --index-url $(TORCH_INDEX) torch)
-	@# Without --no-compile pip spends longer compiling modules nobody imports than Python does on those it needs.
-	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt --editable '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt --editable '.[$(EXTRAS)]'
 	touch $@

@@ -78,7 +78,8 @@ def test_two_processes_train_together(python: Run, chest_data: Path, tmp_path: P
 @pytest.mark.parametrize("network", ["BasicUNet"])
 def test_another_network_trains_by_its_name(train: Run, tmp_path: Path, network: str) -> None:
     quick = ("--max_epochs", "1", "--samples_per_epoch", "16", "--loss", "DiceCE")
-    result = train(tmp_path / "run", "--network", network, quick=quick)
+    narrow = (f"--networks::{network}::features", "[8, 8, 8, 8, 8, 8]")
+    result = train(tmp_path / "run", "--network", network, *narrow, quick=quick)
     assert result.returncode == 0, result.stdout + result.stderr
     assert json.loads((tmp_path / "run" / "model.json").read_text())["network"]["name"] == network
 

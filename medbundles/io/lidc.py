@@ -17,6 +17,7 @@ from typing import Literal
 from medbundles.errors import DataError, Finding
 
 XML_SUFFIX = ".xml"
+SOURCE_SUFFIXES = (".dcm", XML_SUFFIX)
 # The message of CT readings; the collection's X-ray readings are ``IdriReadMessage`` and have no outlines.
 CT_MESSAGE = "LidcReadMessage"
 MarkKind = Literal["below 3 mm", "non-nodule"]
@@ -101,9 +102,13 @@ class Reading:
 
 
 def is_lidc(source: Path) -> bool:
-    """Tell whether a folder is laid out like LIDC-IDRI: ``LIDC-IDRI-xxxx`` folders at most two levels down."""
+    """Tell whether a folder is laid out like LIDC-IDRI: ``LIDC-IDRI-xxxx`` at most two levels down, DICOM or XML in it.
+
+    The names alone do not tell: cases that somebody has converted to NIfTI keep them.
+    """
     patterns = ("LIDC-IDRI-[0-9]*", "*/LIDC-IDRI-[0-9]*", "*/*/LIDC-IDRI-[0-9]*")
-    return source.is_dir() and any(path.is_dir() for pattern in patterns for path in source.glob(pattern))
+    folders = (path for pattern in patterns for path in source.glob(pattern) if path.is_dir())
+    return any(path.suffix.lower() in SOURCE_SUFFIXES for folder in folders for path in folder.rglob("*"))
 
 
 def find_readings(folder: Path) -> list[Path]:

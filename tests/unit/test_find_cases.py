@@ -9,6 +9,7 @@ import pytest
 
 from medbundles.errors import DataError
 from medbundles.io.cases import find_cases
+from medbundles.io.lidc import is_lidc
 
 Layout = Callable[..., Path]
 
@@ -144,3 +145,14 @@ def test_a_data_set_without_its_list_is_no_pair_of_cases(layout: Layout) -> None
 
     with pytest.raises(DataError, match=r"no datalist\.json .* images/ and labels/"):
         find_cases(root, ["ct"])
+
+
+def test_cases_named_like_lidc_s_that_are_nifti_are_cases(layout: Layout) -> None:
+    root = layout("LIDC-IDRI-0001/ct.nii.gz", "LIDC-IDRI-0003/ct.nii.gz")
+
+    assert not is_lidc(root)
+    assert [record["case"] for record in find_cases(root, ["ct"])] == ["LIDC-IDRI-0001", "LIDC-IDRI-0003"]
+
+
+def test_lidc_as_downloaded_is_recognized(layout: Layout) -> None:
+    assert is_lidc(layout("manifest/LIDC-IDRI-0001/1.2.3/4.5.6/000001.dcm"))

@@ -192,6 +192,8 @@ def read_slice_header(path: Path) -> SliceHeader | None:
         if str(data.get("SOPClassUID", data.file_meta.get("MediaStorageSOPClassUID", ""))) == DIRECTORY_CLASS:
             return None
         header = _header(path, data, size)
+    except MemoryError:
+        raise  # of the machine, not of the file
     except Exception as error:  # damaged bytes surface as almost any exception in pydicom
         raise _damaged(path, size, str(error) or type(error).__name__) from error
     if not header.series_uid or not header.sop_uid:

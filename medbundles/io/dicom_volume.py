@@ -60,7 +60,9 @@ def read_stored(header: SliceHeader) -> npt.NDArray[Any]:
         raise EnvironmentFailure(findings=[no_codec(header)])
     try:
         array = np.asarray(pydicom.dcmread(header.path).pixel_array)
-    except Exception as error:
+    except MemoryError:
+        raise  # of the machine, not of the file
+    except Exception as error:  # damaged bytes surface as almost any exception in pydicom
         message = f"the pixels cannot be read: {error}"
         fix = "copy the file again from its source"
         raise DataError(

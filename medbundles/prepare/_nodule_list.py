@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from medbundles.errors import Finding
+from medbundles.errors import DataError, Finding
 from medbundles.io.atomic import write_json
 from medbundles.io.datalist import Record, write_datalist
 from medbundles.prepare._nodule_case import CaseResult
+from medbundles.prepare._options import judge
+from medbundles.prepare._workspace import Workspace
 from medbundles.prepare.fingerprint import FINGERPRINT_NAME, summarize_cases
 from medbundles.prepare.folds import TEST, split_subjects
 from medbundles.prepare.report import PreparationReport
+
+
+def keep_good(
+    results: Sequence[CaseResult], workspace: Workspace, allow: Collection[str], skip_bad_cases: bool
+) -> tuple[list[CaseResult], list[Finding], set[str]]:
+    """Return the scans that may be used, what was found in all of them, and the names of those left out.
+
+    Raises:
+        DataError: a scan is refused and may not be skipped, or none is left (TRN011).
+    """
+    judged, refused = judge([finding for result in results for finding in result.findings], allow, skip_bad_cases)
+    good = [result for result in results if result.case not in refused]
+    workspace.forget_others(result.case for result in good)
+    if not good:
+        raise DataError(findings=[Finding("TRN011", "error", "no case is left", "mend the errors above")])
+    return good, judged, refused
 
 
 def find_subjects(

@@ -10,10 +10,9 @@ from typing import Any
 
 from medbundles.checks import refuse
 from medbundles.checks.lidc import LidcCase, LidcSource, inspect_lidc
-from medbundles.errors import DataError, Finding
 from medbundles.prepare._lidc_case import LidcJob, convert_series
 from medbundles.prepare._nodule_case import CaseResult
-from medbundles.prepare._nodule_list import count_nodules, count_parts, deal_out, find_subjects, publish
+from medbundles.prepare._nodule_list import count_nodules, count_parts, deal_out, find_subjects, keep_good, publish
 from medbundles.prepare._options import codes, judge, refuse_options, shared_expectations
 from medbundles.prepare._pool import choose_workers, run_jobs
 from medbundles.prepare._workspace import Workspace, refuse_existing
@@ -97,11 +96,7 @@ def prepare(
     with Workspace(output) as workspace:
         workspace.forget_others(case.series.series_uid for case in cases)
         results = _convert(cases, minimum_readers, output, workers, codes(allow))
-        judged, refused = judge([f for result in results for f in result.findings], codes(allow), skip_bad_cases)
-        good = [result for result in results if result.case not in refused]
-        workspace.forget_others(result.case for result in good)
-        if not good:
-            raise DataError(findings=[Finding("TRN011", "error", "no case is left", "mend the errors above")])
+        good, judged, refused = keep_good(results, workspace, codes(allow), skip_bad_cases)
         patients = {case.series.series_uid: case.patient_id for case in cases}
         subjects, subject_findings = find_subjects(good, patients)
         parts = deal_out(good, subjects, folds, test_fraction, seed)

@@ -10,13 +10,13 @@ from typing import Literal, get_args
 
 from medbundles.checks import refuse
 from medbundles.checks.luna import Luna16Source, inspect_luna16
-from medbundles.errors import ConfigurationError, DataError, Finding
+from medbundles.errors import ConfigurationError, Finding
 from medbundles.io.hard_negatives import TABLE_NAME, write_hard_negatives
 from medbundles.io.luna16 import Scan
 from medbundles.io.luna16_lists import CANDIDATES, find_list, read_candidates
 from medbundles.prepare._luna16_case import CaseJob, convert_case
 from medbundles.prepare._nodule_case import CaseResult
-from medbundles.prepare._nodule_list import count_nodules, count_parts, deal_out, find_subjects, publish
+from medbundles.prepare._nodule_list import count_nodules, count_parts, deal_out, find_subjects, keep_good, publish
 from medbundles.prepare._options import codes, judge, refuse_options, shared_expectations
 from medbundles.prepare._pool import choose_workers, run_jobs
 from medbundles.prepare._workspace import Workspace, refuse_existing
@@ -105,11 +105,7 @@ def prepare(
     with Workspace(output) as workspace:
         workspace.forget_others(scan.series for scan in scans)
         results = _convert(found, scans, mask_rule, output, workers, allow)
-        judged, refused = judge([f for result in results for f in result.findings], allow, skip_bad_cases)
-        good = [result for result in results if result.case not in refused]
-        workspace.forget_others(result.case for result in good)
-        if not good:
-            raise DataError(findings=[Finding("TRN011", "error", "no case is left", "mend the errors above")])
+        good, judged, refused = keep_good(results, workspace, allow, skip_bad_cases)
         subsets = {scan.series: scan.subset for scan in scans}
         subjects, subject_findings = find_subjects(good)
         parts, part_findings = assign_parts(good, subjects, subsets, options)

@@ -80,6 +80,19 @@ def check(
     return run
 
 
+@pytest.fixture
+def prepare_lidc(
+    medbundles_command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run ``medbundles prepare lidc`` on the test's folder ``lidc``."""
+
+    def run(*options: object) -> subprocess.CompletedProcess[str]:
+        folders = ("--source", tmp_path / "lidc", "--output", tmp_path / "out")
+        return medbundles_command("prepare", "lidc", *folders, "--workers", 1, "--folds", 1, *options)
+
+    return run
+
+
 def assert_found(
     result: subprocess.CompletedProcess[str], code: str, case: str, file: str, *texts: str, level: str = "error"
 ) -> None:

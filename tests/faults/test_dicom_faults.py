@@ -14,15 +14,6 @@ UID = "1.2.826.10.2"
 
 
 @pytest.fixture
-def prepare(medbundles_command, tmp_path):
-    def run(*options: object):
-        folders = ("--source", tmp_path / "lidc", "--output", tmp_path / "out")
-        return medbundles_command("prepare", "lidc", *folders, "--workers", 1, "--folds", 1, *options)
-
-    return run
-
-
-@pytest.fixture
 def write(tmp_path):
     """Write one series with its XML; return its folder."""
 
@@ -64,80 +55,80 @@ def without(tag: str, place: int = 3):
     return edit
 
 
-def test_a_missing_slice_is_refused_with_its_place_dcm001(prepare, write, tmp_path):
+def test_a_missing_slice_is_refused_with_its_place_dcm001(prepare_lidc, write, tmp_path):
     (write() / file_name(3)).unlink()
-    assert_refused(prepare(), "DCM001", "-115.00 and -110.00 mm (1 missing)")
+    assert_refused(prepare_lidc(), "DCM001", "-115.00 and -110.00 mm (1 missing)")
     assert not (tmp_path / "out").exists()
 
 
-def test_the_same_slice_twice_is_dropped_with_a_warning_dcm002(prepare, write, tmp_path):
+def test_the_same_slice_twice_is_dropped_with_a_warning_dcm002(prepare_lidc, write, tmp_path):
     folder = write()
     (folder / "copy.dcm").write_bytes((folder / file_name(3)).read_bytes())
-    result = prepare()
+    result = prepare_lidc()
     assert result.returncode == 0, result.stderr
     assert findings_of(tmp_path)["DCM002"]["level"] == "warning"
 
 
-def test_other_pixels_at_one_place_are_refused_dcm002(prepare, write):
+def test_other_pixels_at_one_place_are_refused_dcm002(prepare_lidc, write):
     write(edit_slice(3, ImagePositionPatient=[-12, -10, -115]))
-    assert_refused(prepare(), "DCM002", "-115.00 mm", ".dcm")
+    assert_refused(prepare_lidc(), "DCM002", "-115.00 mm", ".dcm")
 
 
-def test_a_second_series_in_the_folder_is_listed_and_the_one_with_readings_taken_dcm003(prepare, write, tmp_path):
+def test_a_second_series_in_the_folder_is_listed_and_the_one_with_readings_taken_dcm003(prepare_lidc, write, tmp_path):
     folder = write()
     for file in TinySeries("1.2.826.10.77").write(tmp_path / "other"):
         file.rename(folder / f"second-{file.name}")
-    result = prepare()
+    result = prepare_lidc()
     assert result.returncode == 0, result.stderr
     message = findings_of(tmp_path)["DCM003"]["message"]
     assert f"{UID} (CT, 8 slices, used)" in message
     assert "1.2.826.10.77 (CT, 8 slices, left out)" in message
 
 
-def test_an_overview_inside_the_series_is_left_out_with_a_warning_dcm004(prepare, write, tmp_path):
+def test_an_overview_inside_the_series_is_left_out_with_a_warning_dcm004(prepare_lidc, write, tmp_path):
     folder = write()
     overview = TinySeries(UID, shape=(64, 64, 9), edit=edit_slice(8, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]))
     (file,) = overview.write(tmp_path / "overview", [8])
     file.rename(folder / "overview.dcm")
-    result = prepare()
+    result = prepare_lidc()
     assert result.returncode == 0, result.stderr
     assert findings_of(tmp_path)["DCM004"]["file"] == "overview.dcm"
 
 
-def test_a_tilted_gantry_is_refused_dcm005(prepare, write):
+def test_a_tilted_gantry_is_refused_dcm005(prepare_lidc, write):
     def tilt(data, number):
         data.ImagePositionPatient = [-12, -10 + 0.5 * number, -120 + 2.5 * number]
 
     write(tilt)
-    assert_refused(prepare(), "DCM005", "11.3 degrees", ".dcm")
+    assert_refused(prepare_lidc(), "DCM005", "11.3 degrees", ".dcm")
 
 
-def test_a_ct_without_its_slope_is_refused_dcm006(prepare, write):
+def test_a_ct_without_its_slope_is_refused_dcm006(prepare_lidc, write):
     write(without("RescaleSlope"))
-    assert_refused(prepare(), "DCM006", "1 of 8 slices", file_name(3))
+    assert_refused(prepare_lidc(), "DCM006", "1 of 8 slices", file_name(3))
 
 
-def test_pixels_cut_short_are_refused_with_expected_and_found_bytes_dcm007(prepare, write):
+def test_pixels_cut_short_are_refused_with_expected_and_found_bytes_dcm007(prepare_lidc, write):
     file = write() / file_name(3)
     file.write_bytes(file.read_bytes()[:-500])
-    assert_refused(prepare(), "DCM007", file.name, "1920", "1420")
+    assert_refused(prepare_lidc(), "DCM007", file.name, "1920", "1420")
 
 
-def test_a_file_cut_in_its_header_is_refused_dcm007(prepare, write):
+def test_a_file_cut_in_its_header_is_refused_dcm007(prepare_lidc, write):
     file = write() / file_name(3)
     file.write_bytes(file.read_bytes()[:200])
-    assert_refused(prepare(), "DCM007", file.name, "200 bytes")
+    assert_refused(prepare_lidc(), "DCM007", file.name, "200 bytes")
 
 
-def test_junk_among_the_slices_is_skipped_and_counted_dcm008(prepare, write, tmp_path):
+def test_junk_among_the_slices_is_skipped_and_counted_dcm008(prepare_lidc, write, tmp_path):
     folder = write()
     for name in ("DICOMDIR", "notes.txt"):
         (folder / name).write_text("nothing")
-    assert prepare().returncode == 0
+    assert prepare_lidc().returncode == 0
     assert findings_of(tmp_path)["DCM008"]["message"].startswith("2 files")
 
 
-def test_a_compression_without_a_decoder_ends_with_4_and_names_the_extra_dcm009(prepare, write):
+def test_a_compression_without_a_decoder_ends_with_4_and_names_the_extra_dcm009(prepare_lidc, write):
     from pydicom.pixels.decoders import JPEGLSLosslessDecoder
 
     if JPEGLSLosslessDecoder.is_available:
@@ -149,47 +140,47 @@ def test_a_compression_without_a_decoder_ends_with_4_and_names_the_extra_dcm009(
         data["PixelData"].is_undefined_length = True
 
     write(compress)
-    assert_refused(prepare(), "DCM009", "JPEG-LS", "medbundles[dicom]", status=4)
+    assert_refused(prepare_lidc(), "DCM009", "JPEG-LS", "medbundles[dicom]", status=4)
 
 
-def test_a_multi_frame_file_is_refused_dcm010(prepare, write):
+def test_a_multi_frame_file_is_refused_dcm010(prepare_lidc, write):
     write(edit_slice(0, NumberOfFrames=4))
-    assert_refused(prepare(), "DCM010", "4 frames", "NIfTI")
+    assert_refused(prepare_lidc(), "DCM010", "4 frames", "NIfTI")
 
 
-def test_a_folder_without_a_dicom_file_is_refused_dcm011(prepare, tmp_path):
+def test_a_folder_without_a_dicom_file_is_refused_dcm011(prepare_lidc, tmp_path):
     write_xml(tmp_path / "lidc" / "069.xml", TinySeries(UID), two_readers())
-    result = prepare()
+    result = prepare_lidc()
     assert result.returncode == 3
     assert "error[DCM011] lidc:" in result.stderr
 
 
-def test_readings_of_another_modality_are_refused_dcm012(prepare, tmp_path):
+def test_readings_of_another_modality_are_refused_dcm012(prepare_lidc, tmp_path):
     write_case(tmp_path / "lidc", TinySeries(UID, modality="MR"))
-    assert_refused(prepare(), "DCM012", "series of MR, expected CT")
+    assert_refused(prepare_lidc(), "DCM012", "series of MR, expected CT")
 
 
-def test_padding_becomes_air_and_is_noted_dcm013(prepare, write, tmp_path):
+def test_padding_becomes_air_and_is_noted_dcm013(prepare_lidc, write, tmp_path):
     def pad(data, _):
         data.add_new("PixelPaddingValue", "SS", -2000)
         data.PixelData = (-2000).to_bytes(2, "little", signed=True) * 96 + data.PixelData[192:]
 
     write(pad)
-    assert prepare().returncode == 0
+    assert prepare_lidc().returncode == 0
     assert findings_of(tmp_path)["DCM013"]["message"].startswith("10.0 % of the voxels")
 
 
-def test_color_pixels_are_refused_dcm013(prepare, write):
+def test_color_pixels_are_refused_dcm013(prepare_lidc, write):
     write(edit_slice(3, PhotometricInterpretation="RGB"))
-    assert_refused(prepare(), "DCM013", "RGB", file_name(3))
+    assert_refused(prepare_lidc(), "DCM013", "RGB", file_name(3))
 
 
 @pytest.mark.parametrize("tag", ["ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"])
-def test_a_slice_that_does_not_say_where_it_lies_is_refused_dcm014(prepare, write, tag):
+def test_a_slice_that_does_not_say_where_it_lies_is_refused_dcm014(prepare_lidc, write, tag):
     write(without(tag))
-    assert_refused(prepare(), "DCM014", tag, file_name(3))
+    assert_refused(prepare_lidc(), "DCM014", tag, file_name(3))
 
 
-def test_slices_of_different_pixel_spacing_are_refused_dcm015(prepare, write):
+def test_slices_of_different_pixel_spacing_are_refused_dcm015(prepare_lidc, write):
     write(edit_slice(3, PixelSpacing=[0.9, 0.8]))
-    assert_refused(prepare(), "DCM015", file_name(3))
+    assert_refused(prepare_lidc(), "DCM015", file_name(3))

@@ -59,8 +59,11 @@ def test_all_xml_files_are_found_whatever_their_case(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["LIDC-IDRI-0001", "manifest-1/LIDC-IDRI/LIDC-IDRI-0001"])
-def test_the_layout_is_known_by_its_folders(tmp_path, place):
-    (tmp_path / place).mkdir(parents=True)
+@pytest.mark.parametrize("name", ["series/1-001.dcm", "readings.xml"])
+def test_the_layout_is_known_by_its_folders_and_what_is_in_them(tmp_path, place, name):
+    path = tmp_path / place / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
     assert is_lidc(tmp_path)
     assert not is_lidc(tmp_path / place)
 

@@ -87,7 +87,9 @@ def sample_item(kind: str) -> dict[str, Any]:
 
 
 def rand_cubes(seed: int, **options: Any) -> RandCubesd:
-    return RandCubesd(size=9, **options).set_random_state(seed=seed)  # type: ignore[return-value]
+    transform = RandCubesd(size=9, **options)
+    transform.set_random_state(seed=seed)
+    return transform
 
 
 @pytest.mark.parametrize(("kind", "label", "dense"), [("site", 1, True), ("hard_negative", 0, False)])

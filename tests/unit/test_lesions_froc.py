@@ -144,6 +144,14 @@ def test_false_positives_of_scans_without_lesions_use_up_the_budget() -> None:
     assert metric.summary()["n_empty"] == 1
 
 
+def test_every_rate_of_the_curve_has_its_interval() -> None:
+    metric = LesionDetection()
+    metric.update(([volume((0, 0.7)), volume((0, 0.9))], [volume((0, 1.0)), volume((20, 1.0))]))
+    intervals = metric.summary()["intervals"]["froc"]
+    assert intervals["0.125"] == [0.0, 1.0]
+    assert intervals["1.0"] == [1.0, 1.0]
+
+
 def test_fixed_peak_threshold_is_reported_with_intervals() -> None:
     metric = LesionDetection(peak_threshold=0.75)
     metric.update(([volume((0, 0.9), (10, 0.7)), volume((0, 0.8))], [volume((0, 1.0), (10, 1.0)), volume((20, 1.0))]))

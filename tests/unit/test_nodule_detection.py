@@ -103,5 +103,15 @@ def test_the_score_has_an_interval_by_scan() -> None:
         found = scan(((10, 10, 8), 0.9)) if number else scan()
         metric.update(([found], [scan()]))
     metric.compute()
-    low, high = metric.summary()["intervals"]["luna16_score"]
-    assert low < 0.75 < high
+    intervals = metric.summary()["intervals"]
+    assert intervals["luna16_score"][0] < 0.75 < intervals["luna16_score"][1]
+    # Without a false positive the sensitivity is the same at any rate of them.
+    assert list(intervals["froc"]) == list(metric.summary()["froc"])
+    assert all(interval == intervals["luna16_score"] for interval in intervals["froc"].values())
+
+
+def test_a_single_scan_has_no_intervals() -> None:
+    metric = measured(NoduleDetection([{"case": "anna", "nodules": [nodule((10, 10, 8))]}]), scan(((10, 10, 8), 0.9)))
+    intervals = metric.summary()["intervals"]
+    assert intervals["luna16_score"] is None
+    assert set(intervals["froc"].values()) == {None}

@@ -35,7 +35,11 @@ def percentile_interval(
     """
     if cases < 2:
         return None
-    values = statistic(resampling_weights(cases, resamples))
+    return percentiles(statistic(resampling_weights(cases, resamples)))
+
+
+def percentiles(values: npt.NDArray[np.float64]) -> list[float] | None:
+    """Return the bounds of the 95 % interval of resampled values; None where none of them is a number."""
     values = values[np.isfinite(values)]
     if not len(values):
         return None

@@ -163,7 +163,10 @@ class LesionDetection(CaseMetric[LesionRow]):
             "sensitivity": _plain(point.sensitivity),
             "false_positives_per_scan": point.false_positives_per_scan,
             "peak_threshold": point.threshold,
-            "intervals": {"sensitivity": sensitivity_interval(rows, budget)},
+            "intervals": {
+                "sensitivity": sensitivity_interval(rows, budget),
+                "froc": {str(rate): sensitivity_interval(rows, rate) for rate in LUNA16_RATES},
+            },
             "froc": {str(rate): _plain(operating_point(rows, rate).sensitivity) for rate in LUNA16_RATES},
             **({} if self.peak_threshold is None else {"at_fixed_threshold": self._at(self.peak_threshold)}),
         }

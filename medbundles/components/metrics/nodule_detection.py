@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from medbundles.components.metrics.bootstrap import Weights, percentile_interval
+from medbundles.components.metrics.bootstrap import percentiles, resampling_weights
 from medbundles.components.metrics.case_metric import CaseMetric, ScoredCase, case_of
-from medbundles.components.metrics.froc import Floats, Froc, froc_curve, measured_at, operating_point
+from medbundles.components.metrics.froc import LUNA16_RATES, Floats, Froc, froc_curve, measured_at, operating_point
 from medbundles.components.metrics.lesion_matching import find_components
 from medbundles.components.metrics.luna16_score import Sphere, luna16_score, score_scan, sensitivities
 from medbundles.components.nodules import find_nodules
@@ -148,7 +148,7 @@ class NoduleDetection(CaseMetric[NoduleRow]):
             "nodules": sum(len(row.lesion_scores) for row in rows),
             "excluded_findings": sum(row.ignored for row in rows),
             "luna16_score": _plain(luna16_score(rows)),
-            "intervals": {"luna16_score": self._interval()},
+            "intervals": self._intervals(),
             "froc": {str(rate): _plain(value) for rate, value in sensitivities(rows).items()},
             "false_positive_budget": self.false_positive_budget,
             "groups_at_budget": by_group(rows, budget.threshold),
@@ -169,14 +169,18 @@ class NoduleDetection(CaseMetric[NoduleRow]):
             "groups": by_group(self.rows, threshold),
         }
 
-    def _interval(self) -> list[float] | None:
+    def _intervals(self) -> dict[str, Any]:
+        """Return the 95 % intervals of the score and of the sensitivities at LUNA16's rates, scans drawn again."""
         rows = self.rows
+        draws = resampling_weights(len(rows)) if len(rows) > 1 else ()
+        drawn = np.array([list(sensitivities(_repeated(rows, times)).values()) for times in draws])
+        drawn = drawn.reshape(-1, len(LUNA16_RATES))
+        curve = {str(rate): percentiles(values) for rate, values in zip(LUNA16_RATES, drawn.T, strict=True)}
+        return {"luna16_score": percentiles(drawn.mean(axis=1)), "froc": curve}
 
-        def score(weights: Weights) -> npt.NDArray[np.float64]:
-            drawn = ([row for row, times in zip(rows, line, strict=True) for _ in range(times)] for line in weights)
-            return np.array([luna16_score(again) for again in drawn], dtype=np.float64)
 
-        return percentile_interval(len(rows), score)
+def _repeated(rows: Sequence[NoduleRow], times: npt.NDArray[np.int64]) -> list[NoduleRow]:
+    return [row for row, number in zip(rows, times, strict=True) for _ in range(number)]
 
 
 def by_group(rows: Sequence[NoduleRow], threshold: float) -> dict[str, dict[str, float]]:

@@ -146,7 +146,7 @@ def test_false_positives_of_scans_without_lesions_use_up_the_budget() -> None:
 
 def test_every_rate_of_the_curve_has_its_interval() -> None:
     metric = LesionDetection()
-    metric.update(([volume((0, 0.7)), volume((0, 0.9))], [volume((0, 1.0)), volume((20, 1.0))]))
+    metric.update(([volume((0, 0.7)), volume((0, 0.9))], [volume((0, 1.0)), volume()]))
     intervals = metric.summary()["intervals"]["froc"]
     assert intervals["0.125"] == [0.0, 1.0]
     assert intervals["1.0"] == [1.0, 1.0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +23,9 @@ def register(app: typer.Typer) -> None:
 def check(
     name: Annotated[str, typer.Argument(help="The bundle the data are meant for.", metavar="NAME")],
     path: Annotated[Path, typer.Argument(help="A raw source, a prepared folder, or cases for inference.")],
+    overlay: Annotated[
+        list[str] | None, typer.Option("--overlay", help="The overlay they are meant for, such as malignancy.")
+    ] = None,
     allow: Annotated[str, typer.Option(help="Fault codes to let pass, such as ['NII004'].")] = "[]",
     geometry: Annotated[str | None, typer.Option(help="Where the two disagree: sform or qform.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse warnings as well.")] = False,
@@ -33,9 +36,11 @@ def check(
     Ends with 0, or with 3 when something must not be used as it is.
     """
     from medbundles.checks.verdict import apply_allow, refuse
+    from medbundles.cli.run import configuration_files
     from medbundles.registry import bundle_folder
 
-    kind, findings = _look(bundle_folder(name), path, _codes(allow), _geometry(geometry))
+    files = configuration_files("train", bundle_folder(name), overlay or (), ())
+    kind, findings = _look(files, path, _codes(allow), _geometry(geometry))
     findings = apply_allow(findings, _codes(allow))
     if as_json:
         print(json.dumps({"kind": kind, "findings": [finding.as_dict() for finding in findings]}, indent=2))
@@ -50,7 +55,9 @@ def check(
         print(f"no errors, {counts['warning']} warnings, {counts['note']} notes")
 
 
-def _look(bundle: Path, path: Path, allow: Collection[str], geometry: Geometry | None) -> tuple[str, list[Finding]]:
+def _look(
+    files: Sequence[Path], path: Path, allow: Collection[str], geometry: Geometry | None
+) -> tuple[str, list[Finding]]:
     """Return what the path holds, in words, and what is to say about it."""
     from medbundles.checks.cases import inspect_cases
     from medbundles.checks.dataset import check_dataset
@@ -62,7 +69,7 @@ def _look(bundle: Path, path: Path, allow: Collection[str], geometry: Geometry |
     from medbundles.io.luna16 import is_luna16
     from medbundles.io.nnunet import DATASET_FILE, read_raw_dataset
 
-    rules = _rules(bundle)
+    rules = _rules(files)
     labels = rules.pop("label_values")
     if path.suffix == ".json" or (path / DATALIST_NAME).is_file():
         parts = read_datalist(path)
@@ -78,12 +85,15 @@ def _look(bundle: Path, path: Path, allow: Collection[str], geometry: Geometry |
     return f"{len(cases)} cases for inference", inspect_cases(cases, geometry=geometry, **rules)
 
 
-def _rules(bundle: Path) -> dict[str, Any]:
+def _rules(files: Sequence[Path]) -> dict[str, Any]:
     """Read what the bundle's data must be from the place where training and inference read it too."""
     import yaml
 
-    config = yaml.safe_load((bundle / "configs" / "train.yaml").read_text(encoding="utf-8"))
-    session = config["session"]
+    config: dict[str, Any] = {}
+    for file in files:
+        config |= yaml.safe_load(file.read_text(encoding="utf-8"))
+    prefix = "session::"
+    session = config["session"] | {key.removeprefix(prefix): config[key] for key in config if key.startswith(prefix)}
     return {
         "channels": session["channels"],
         "modality": session.get("modality"),

@@ -41,6 +41,28 @@ def test_strict_refuses_what_is_a_warning_otherwise(medbundles_command: Command,
     assert medbundles_command("check", BUNDLE, scans, "--allow", "NII013", "--strict").returncode == 3
 
 
+def test_labels_of_two_classes_are_right_with_their_overlay_only(
+    medbundles_command: Command, scans: Path, tmp_path: Path
+) -> None:
+    labels = np.zeros((20, 20, 10), np.uint8)
+    labels[5:8, 5:8, 5], labels[12:15, 12:15, 5] = 1, 2
+    write_volume(tmp_path / "scans" / "a_label.nii.gz", labels, np.eye(4))
+    records = [{"image": "a.nii.gz", "label": "a_label.nii.gz"}]
+    (scans / "datalist.json").write_text(json.dumps({"training": records, "testing": []}))
+
+    plain = medbundles_command("check", BUNDLE, scans)
+
+    assert (plain.returncode, "NII009" in plain.stderr) == (3, True)
+    assert medbundles_command("check", BUNDLE, scans, "--overlay", "malignancy").returncode == 0
+
+
+def test_an_unknown_overlay_is_a_usage_error_with_those_there_are(medbundles_command: Command, scans: Path) -> None:
+    result = medbundles_command("check", BUNDLE, scans, "--overlay", "malignant")
+
+    assert result.returncode == 2
+    assert "did you mean malignancy?" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [

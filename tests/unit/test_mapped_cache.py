@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -147,6 +149,18 @@ def test_a_failing_transform_leaves_nothing_behind(record: dict[str, Any], tmp_p
     with pytest.raises(ValueError, match="not JSON compliant"):
         MappedCache(tmp_path / "cache", Break()).build([record])
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+@pytest.mark.parametrize(("hours", "kept"), [(1, True), (25, False)])
+def test_what_a_killed_process_left_unfinished_is_removed_after_a_day(
+    record: dict[str, Any], tmp_path: Path, hours: int, kept: bool
+) -> None:
+    unfinished = tmp_path / "cache" / f".{'0a' * 16}"
+    unfinished.mkdir(parents=True)
+    (unfinished / "image.npy").write_bytes(b"half")
+    os.utime(unfinished, (time.time() - hours * 3600,) * 2)
+    MappedCache(tmp_path / "cache", Load()).build([record])
+    assert unfinished.exists() is kept
 
 
 def test_a_dataset_returns_what_its_transforms_return(record: dict[str, Any], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import re
 import shutil
 import sys
 import time
@@ -17,7 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -46,6 +47,9 @@ CONTENT_NAME = "content.json"
 # Part of an entry's name: raise it when an entry is written in another form, those of other forms are not found then.
 ENTRY_FORMAT = 2
 MOST_LAYOUTS = 4096
+TEMPORARY = re.compile(r"\.[0-9a-f]{32}")
+# No scan takes a day to prepare: an unfinished entry that old belongs to a process that was killed.
+ABANDONED_S = 24 * 3600
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +108,7 @@ class MappedCache:
         entries = [self.entry(record) for record in records]
         missing = [record for record, entry in zip(records, entries, strict=True) if not self._is_good(entry)]
         if missing:
+            self._remove_abandoned()
             with _announced(f"{title} {len(missing)} of {len(records)} scan(s) into {self.directory}"):
                 self._write_all(missing, workers, title)
         return entries
@@ -123,6 +128,14 @@ class MappedCache:
                 for record in missing:
                     self.write(record)
                     progress.advance(task)
+
+    def _remove_abandoned(self) -> None:
+        before = time.time() - ABANDONED_S
+        for path in self.directory.glob(".*"):
+            # Another process may be finishing it right now.
+            with suppress(FileNotFoundError):
+                if TEMPORARY.fullmatch(path.name) and path.stat().st_mtime < before:
+                    shutil.rmtree(path, ignore_errors=True)
 
     @staticmethod
     def _finish(future: Future[Path], records: dict[Future[Path], Item], workers: int) -> None:

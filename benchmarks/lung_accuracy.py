@@ -3,7 +3,7 @@
     python benchmarks/lung_accuracy.py --dataset_dir DATA --test_dir TEST --reference_run runs/reference \
         --max_epochs 60 --samples_per_epoch 8000
 
-It trains the reference network (reference_unet.py) by the bundle's own train.yaml into --reference_run, unless that
+It trains the reference network (reference/unet.py) by the bundle's own train.yaml into --reference_run, unless that
 is there already, and evaluates it and ours (--weights, by default the released weights; with and without the second
 look) on the test part of TEST. Sensitivities are those of LUNA16 at so many false positives a scan, with the 95 %
 intervals of the bootstrap over scans. What a slice costs each of them: lung_inference.py.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,8 +26,9 @@ RATES = ("1.0", "2.0", "4.0", "8.0")
 
 
 def run(*words: str | Path) -> None:
-    command = [sys.executable, str(HERE / "reference_command.py"), *map(str, words)]
-    if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
+    command = [sys.executable, "-m", "reference.command", *map(str, words)]
+    path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+    if subprocess.run(command, stdout=sys.stderr, check=False, env=os.environ | {"PYTHONPATH": path}).returncode:
         sys.exit(f"failed: {' '.join(command)}")
 
 
@@ -62,7 +64,7 @@ def main() -> None:
         print("no --test_dir given: this measurement needs prepared scans and an hour of training (see --help)")
         return
     if not (options.reference_run / "model.pt").exists():
-        overlay = ["--config_file", HERE / "reference_network.yaml"]
+        overlay = ["--config_file", HERE / "reference" / "network.yaml"]
         run(
             "train",
             BUNDLE,

@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from reference_unet import ReferenceUNet
+from reference.unet import ReferenceUNet
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 

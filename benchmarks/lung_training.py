@@ -3,7 +3,7 @@
     python benchmarks/lung_training.py --dataset_dir demo/data
     python benchmarks/lung_training.py                            # makes six synthetic scans first
 
-Reference: reference_training.py, with chunks cached on disk beforehand and as many loader processes as serve it best
+Reference: reference/training.py, with chunks cached on disk beforehand and as many loader processes as serve it best
 (0 or 2). Ours: `medbundles train` on the same scans, caches warm, crops only (a whole slice is no crop), time of the
 second and later epochs, as its history.jsonl says. Both draw batches of 16, augment, and train on the same threads;
 ours also draws background, keeps a moving average of the weights and counts pixels. Rounds alternate; the ratio is the
@@ -20,8 +20,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-import reference_training
 import torch
+from reference import training
 
 BUNDLE = "lung_nodule_ct_segmentation"
 
@@ -63,10 +63,10 @@ def main() -> None:
         folder = Path(temporary)
         data = options.dataset_dir or synthetic_data(folder)
         (folder / "chunks").mkdir()
-        paths = reference_training.fill_cache(data, folder / "chunks")
+        paths = training.fill_cache(data, folder / "chunks")
         rounds = []
         for number in range(options.repeats):
-            theirs = max(reference_training.train(paths, options.crops, workers) for workers in (0, 2))
+            theirs = max(training.train(paths, options.crops, workers) for workers in (0, 2))
             ours = train_ours(data, folder / f"run{number}", options.crops, extra)
             rounds.append({"reference": theirs, "ours": ours, "ratio": ours / theirs})
             print(", ".join(f"{name} {value:.2f}" for name, value in rounds[-1].items()), flush=True)

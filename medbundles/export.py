@@ -20,7 +20,7 @@ from medbundles.errors import ConfigurationError, Finding, OutputConflict
 from medbundles.io.atomic import atomic_path
 from medbundles.io.hashing import sha256_file
 from medbundles.io.model_json import MODEL_JSON, WEIGHTS_NAME, locate_weights, read_model
-from medbundles.registry import METADATA, RESULTS, bundle_folder, with_bundle_root
+from medbundles.registry import METADATA, RESULTS, bundle_folder, read_json, with_bundle_root
 from medbundles.weights_page import weights_page
 
 if TYPE_CHECKING:
@@ -135,9 +135,11 @@ def stage_weights(source: Path, models: Path) -> None:
     (models / MODEL_JSON).write_text(text, encoding="utf-8", newline="\n")
     page = models.parent / "docs" / "weights.md"
     page.parent.mkdir(exist_ok=True)
-    page.write_text(weights_page(description), encoding="utf-8", newline="\n")
-    if source.with_name(RESULTS).is_file():
-        shutil.copyfile(source.with_name(RESULTS), models / RESULTS)
+    results = source.with_name(RESULTS)
+    said = read_json(results) if results.is_file() else {}
+    page.write_text(weights_page(description, said), encoding="utf-8", newline="\n")
+    if results.is_file():
+        shutil.copyfile(results, models / RESULTS)
 
 
 def convert(bundle: Path, weights: Path, models: Path, formats: Sequence[str], metadata: str) -> list[str]:

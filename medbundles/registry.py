@@ -101,7 +101,7 @@ def read_bundle(name: str) -> Bundle:
         ConfigurationError: no such bundle (CFG001), or its ``metadata.json`` or ``model.json`` is not JSON (CFG003).
     """
     folder = bundle_folder(name)
-    metadata = _read_json(folder / METADATA)
+    metadata = read_json(folder / METADATA)
     return Bundle(
         name=folder.resolve().name,
         folder=folder,
@@ -122,8 +122,8 @@ def released_model(folder: Path) -> ReleasedModel | None:
             weights = sorted(path.name for path in models.iterdir() if path.suffix in {".pt", ".safetensors"})
             return ReleasedModel(
                 folder=models,
-                description=_read_json(models / MODEL_JSON),
-                results=_read_json(results) if results.is_file() else {},
+                description=read_json(models / MODEL_JSON),
+                results=read_json(results) if results.is_file() else {},
                 files=tuple(weights),
             )
     return None
@@ -153,7 +153,12 @@ def _unknown(kind: str, name: str, known: list[str]) -> Finding:
     return Finding("CFG001", "error", f"no {kind} named {name!r}", fix)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON object of a bundle.
+
+    Raises:
+        ConfigurationError: it is none (CFG003).
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

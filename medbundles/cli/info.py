@@ -19,6 +19,7 @@ def info(
 ) -> None:
     """List the bundles with their released weights and results."""
     from medbundles.registry import bundle_names, content_root, read_bundle
+    from medbundles.weights_page import evaluation_table
 
     bundles = [read_bundle(each) for each in ([name] if name else bundle_names())]
     if as_json:
@@ -33,3 +34,5 @@ def info(
         print(f"  weights: {', '.join(bundle.model.files) if bundle.model else 'none released'}")
         if name:
             print(f"  folder: {bundle.folder}\n\n{bundle.description}")
+            for evaluation in bundle.model.results.get("evaluations", []) if bundle.model else []:
+                print("\n".join(["", evaluation["data"], "", *evaluation_table(evaluation)]).rstrip())

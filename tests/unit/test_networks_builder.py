@@ -108,12 +108,12 @@ def test_normalized_network_scripts() -> None:
 
 def test_reference_network_has_the_published_number_of_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
-    from reference_unet import ReferenceUNet
+    from reference.unet import ReferenceUNet
 
     network = ReferenceUNet()
     assert sum(parameter.numel() for parameter in network.parameters()) == 118_271
     assert network(torch.zeros(1, 7, 64, 48)).shape == (1, 1, 64, 48)
-    sys.modules.pop("reference_unet", None)
+    sys.modules.pop("reference.unet", None)
 
 
 @pytest.mark.parametrize(("name", "meant"), [("Unet", "UNet"), ("basicunet", "BasicUNet")])

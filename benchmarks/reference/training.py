@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from reference_unet import ReferenceUNet
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from medbundles.components.transforms import LoadVolumed
 from medbundles.io.datalist import records
+from reference.unet import ReferenceUNet
 
 CROP, PATCH, SLICES, BATCH = 96, 64, 7, 16
 WINDOW_HU = (-1000, 1000)

@@ -6,5 +6,5 @@ from medbundles.cli import main
 from medbundles.components.networks import builder
 
 if __name__ == "__main__":
-    builder.ALLOWED_PACKAGES = (*builder.ALLOWED_PACKAGES, "reference_unet")
+    builder.ALLOWED_PACKAGES = (*builder.ALLOWED_PACKAGES, "reference")
     main()

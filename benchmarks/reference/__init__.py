@@ -1,0 +1,1 @@
+"""The reference systems, rebuilt from their published descriptions: what ours is measured against."""

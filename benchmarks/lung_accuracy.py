@@ -82,7 +82,13 @@ def main() -> None:
             "ours, first look": evaluate(options.test_dir, folder / "1", options.weights, "--second_stage", "none"),
             "ours": evaluate(options.test_dir, folder / "2", options.weights),
         }
-    print("| network | " + " | ".join(f"at {float(rate):g}" for rate in RATES) + " | LUNA16 score | Dice |\n" + "|---" * 7 + "|")
+    print(
+        "| network | "
+        + " | ".join(f"at {float(rate):g}" for rate in RATES)
+        + " | LUNA16 score | Dice |\n"
+        + "|---" * 7
+        + "|"
+    )
     for name, summary in summaries.items():
         print(line(name, summary))
     if options.json:

@@ -84,6 +84,15 @@ def wrap_for_distributed(
     return DistributedDataParallel(network, device_ids=[device], find_unused_parameters=find_unused_parameters)
 
 
+def agreed(condition: bool) -> bool:
+    """Return whether every process of the group says so: what one of them skips, none may wait for."""
+    if not _group_exists():
+        return condition
+    vote = torch.tensor(int(condition), device="cuda" if dist.get_backend() == "nccl" else "cpu")
+    dist.all_reduce(vote, op=dist.ReduceOp.MIN)
+    return bool(vote)
+
+
 def _group_exists() -> bool:
     return dist.is_available() and dist.is_initialized()
 

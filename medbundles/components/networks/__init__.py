@@ -4,16 +4,19 @@ from medbundles.components.networks.builder import build_network, describe_netwo
 from medbundles.components.networks.headed_unet import HeadedUNet
 from medbundles.components.networks.input_normalized import InputNormalized
 from medbundles.components.networks.memory_format import MemoryFormat, to_memory_format
+from medbundles.components.networks.slice_discriminator import SliceDiscriminator, select_slices
 from medbundles.components.networks.weights import load_weights, read_weights
 
 __all__ = [
     "HeadedUNet",
     "InputNormalized",
     "MemoryFormat",
+    "SliceDiscriminator",
     "build_network",
     "describe_network",
     "load_weights",
     "network_from_model",
     "read_weights",
+    "select_slices",
     "to_memory_format",
 ]

@@ -1,0 +1,14 @@
+"""Diffusion MRI: from weighted volumes to maps that a network can see."""
+
+from medbundles.components.diffusion.channels import CHANNELS, SYNTHESIZED_DIRECTIONS, compute_channels, parse_channels
+from medbundles.components.diffusion.tensor import DiffusionMaps, fit_tensor, world_directions
+
+__all__ = [
+    "CHANNELS",
+    "SYNTHESIZED_DIRECTIONS",
+    "DiffusionMaps",
+    "compute_channels",
+    "fit_tensor",
+    "parse_channels",
+    "world_directions",
+]

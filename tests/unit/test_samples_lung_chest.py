@@ -12,8 +12,9 @@ from medbundles.samples.chest.fields import CoarseGrid, FieldReader, interpolati
 from medbundles.samples.chest.grid import ScanGrid
 from medbundles.samples.chest.nodules import draw_diameter
 from medbundles.samples.chest.scan import STRUCTURES, Scan, make_scan
-from medbundles.samples.chest.seeding import series_uid, stream
+from medbundles.samples.chest.series_uid import series_uid
 from medbundles.samples.chest.trees import grow_tree
+from medbundles.samples.seeding import stream
 
 GRID = ScanGrid(64, 10, 0.8, 2.0, 2, 0, (-25.2, -25.2, -9.0))
 

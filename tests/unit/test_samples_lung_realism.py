@@ -22,8 +22,8 @@ from medbundles.samples.chest.patient import Patient, draw_patient
 from medbundles.samples.chest.protocol import Protocol
 from medbundles.samples.chest.scan import Scan, make_scan
 from medbundles.samples.chest.scene import Scene
-from medbundles.samples.chest.seeding import stream
 from medbundles.samples.chest.vessels import grow_lung_vessels
+from medbundles.samples.seeding import stream
 
 HEALTHY = Disease(10.0, 10.0, 0.0, 4.0, 0.0, 0.0, 0.0, 0.0)
 PLAIN = Kernel(0.5, 0.0, 0.0)

@@ -9,7 +9,7 @@ import numpy as np
 from medbundles.samples.chest.fields import CoarseGrid, noise_field, normalized_distance
 from medbundles.samples.chest.grid import Floats, Points
 from medbundles.samples.chest.patient import Patient
-from medbundles.samples.chest.seeding import stream
+from medbundles.samples.seeding import stream
 
 COARSE_MM = 4.0
 LOWEST_MM = -215.0

@@ -19,9 +19,10 @@ from medbundles.samples.chest.parenchyma import Disease, draw_disease
 from medbundles.samples.chest.patient import draw_patient
 from medbundles.samples.chest.protocol import Protocol, draw_protocol
 from medbundles.samples.chest.scene import Scene
-from medbundles.samples.chest.seeding import series_uid, stream
+from medbundles.samples.chest.series_uid import series_uid
 from medbundles.samples.chest.tissue import TissuePainter
 from medbundles.samples.chest.vessels import draw_great_vessels, draw_lung_vessels, grow_lung_vessels
+from medbundles.samples.seeding import stream
 
 Structure = Callable[[Scene, np.random.Generator], None]
 

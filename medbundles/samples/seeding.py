@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import uuid
 import zlib
 
 import numpy as np
@@ -20,9 +18,3 @@ def stream(seed: int, case: int, purpose: str) -> np.random.Generator:
         purpose: a name such as ``"vessels"``.
     """
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(case, zlib.crc32(purpose.encode()))))
-
-
-def series_uid(seed: int, case: int) -> str:
-    """Return a DICOM series UID under the UUID root 2.25 (ITU-T X.667), which no archive's own root contains."""
-    digest = hashlib.sha256(f"lung nodule samples {seed} {case}".encode()).digest()
-    return f"2.25.{uuid.UUID(bytes=digest[:16], version=4).int}"

@@ -1,0 +1,144 @@
+"""From raw diffusion MRI to a network's input; the same in preparation and inference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medbundles.checks.gradients import B0_THRESHOLD, Weighting, check_gradients
+from medbundles.checks.verdict import has_errors
+from medbundles.components.diffusion.brain_mask import find_brain
+from medbundles.components.diffusion.channels import IMAGES, compute_channels
+from medbundles.components.diffusion.tensor import DiffusionMaps, fit_tensor
+from medbundles.components.resampling import resample
+from medbundles.errors import DataError, Finding
+from medbundles.io.gradients import GradientTable
+from medbundles.io.grids import Affine
+
+Floats = npt.NDArray[np.floating[Any]]
+Mask = npt.NDArray[np.bool_]
+
+# Above these shares of the brain a scan is worth a look: voxels without signal, tensors that physics forbids.
+MOST_SILENT = 0.01
+MOST_UNPHYSICAL = 0.05
+
+
+@dataclass(frozen=True)
+class PreparedScan:
+    """A network's input.
+
+    Attributes:
+        channels: ``(C, X, Y, Z)`` float32: signals with mean 0 and standard deviation 1 inside the mask, diffusivities
+            in um2/ms, the rest without unit; 0 outside of the mask.
+        mask: ``(X, Y, Z)`` the brain.
+        affine: of the voxels.
+        findings: what is worth saying (DWI003, DWI008, DWI011).
+    """
+
+    channels: npt.NDArray[np.float32]
+    mask: Mask
+    affine: Affine
+    findings: tuple[Finding, ...] = ()
+
+
+def prepare_scan(
+    volumes: Floats,
+    affine: Affine,
+    table: GradientTable,
+    channels: Sequence[str],
+    *,
+    mask: Mask | None = None,
+    target: tuple[Affine, tuple[int, int, int]] | None = None,
+    b0_threshold: float = B0_THRESHOLD,
+    shell: float | None = None,
+) -> PreparedScan:
+    """Fit the tensor and return the channels.
+
+    Args:
+        volumes: ``(X, Y, Z, N)`` the scan.
+        affine: of its voxels, to RAS+ mm.
+        table: its weighting.
+        channels: names of what to return.
+        mask: the brain on the scan's grid; None finds it.
+        target: affine and shape of another grid for the result; None keeps the scan's.
+        b0_threshold: largest b-value that counts as unweighted, in s/mm2.
+        shell: b-value of the shell to take; None takes the one nearest to 1000 s/mm2.
+
+    Raises:
+        DataError: the weighting gives no tensor (DWI002 to DWI007, DWI011), or the mask is empty or lies on another
+            grid (DWI012).
+        EnvironmentFailure: the extra ``dwi`` is not installed.
+    """
+    weighting, findings = check_gradients(table, volumes.shape[-1], b0_threshold, shell)
+    if weighting is None:
+        raise DataError(findings=[finding for finding in findings if has_errors([finding])])
+    brain = _brain(volumes, affine, weighting, mask)
+    maps = fit_tensor(volumes, affine, weighting, brain)
+    findings = [*findings, *_noticed(maps)]
+    if target is not None:
+        maps, affine = onto_grid(maps, affine, *target), target[0]
+    made = compute_channels(maps, channels)
+    for number, name in enumerate(channels):
+        if name in IMAGES:
+            made[number] = standardized(made[number], maps.mask)
+    return PreparedScan(made, maps.mask, affine, tuple(findings))
+
+
+def standardized(volume: Floats, mask: Mask) -> npt.NDArray[np.float32]:
+    """Return a volume with mean 0 and standard deviation 1 inside a mask, 0 outside.
+
+    A constant volume becomes 0.
+    """
+    inside = np.asarray(volume[mask], dtype=np.float64)
+    result = np.zeros(volume.shape, np.float32)
+    if len(inside):
+        spread = float(inside.std())
+        result[mask] = (inside - inside.mean()) / (spread if spread > 0 else 1.0)
+    return result
+
+
+def onto_grid(maps: DiffusionMaps, affine: Affine, target_affine: Affine, shape: tuple[int, int, int]) -> DiffusionMaps:
+    """Return maps on another grid; tensors are interpolated entry by entry, in the world's axes.
+
+    What lies outside of the brain takes no part: voxels at its edge are the mean of the brain they cover.
+    """
+    share = resample(maps.mask.astype(np.float32), affine, target_affine, shape)
+    inside = share >= 0.5
+
+    def moved(volume: Floats) -> npt.NDArray[np.float32]:
+        values = resample(np.where(maps.mask, volume, 0.0), affine, target_affine, shape)
+        return np.divide(values, share, out=np.zeros(shape, np.float32), where=inside)
+
+    tensor = np.stack([moved(maps.tensor[..., entry]) for entry in range(maps.tensor.shape[-1])], axis=-1)
+    return replace(maps, mask=inside, mean_b0=moved(maps.mean_b0), mean_dwi=moved(maps.mean_dwi), tensor=tensor)
+
+
+def _brain(volumes: Floats, affine: Affine, weighting: Weighting, mask: Mask | None) -> Mask:
+    if mask is None:
+        mask = find_brain(volumes[..., weighting.unweighted].mean(axis=-1), affine)
+        fix = "give a mask"
+    else:
+        fix = "give another mask, or none: it is found then"
+    if mask.shape != volumes.shape[:3]:
+        message = f"the mask has {mask.shape} voxels, the diffusion images have {volumes.shape[:3]}"
+        raise DataError(findings=[Finding("DWI012", "error", message, fix)])
+    if not mask.any():
+        raise DataError(findings=[Finding("DWI012", "error", "the brain mask is empty", fix)])
+    return mask
+
+
+def _noticed(maps: DiffusionMaps) -> list[Finding]:
+    """DWI008: voxels without signal, tensors that physics forbids."""
+    shares = (
+        (maps.silent, MOST_SILENT, "of the brain's voxels have no signal and were left out"),
+        (maps.unphysical, MOST_UNPHYSICAL, "of the brain's tensors had eigenvalues below 0 or above 5 um2/ms"),
+    )
+    return [
+        Finding("DWI008", "warning" if share > most else "note", f"{100 * share:.1f} % {what}", "look at the scan")
+        for share, most, what in shares
+        if share > 0
+    ]

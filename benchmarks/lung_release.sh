@@ -16,7 +16,7 @@ once() { [[ -e $1 ]] || "${@:2}"; }
 
 # 200 scans to train on, 40 to test, by other seeds: no patient of one is in the other.
 once luna16/samples.json medbundles samples $bundle --output luna16 --cases 200 --seed 100
-once test_luna16/samples.json medbundles samples $bundle --output test_luna16 --cases 40 --seed 7
+once test_luna16/samples.json medbundles samples $bundle --output test_luna16 --cases 40 --seed 2026
 once data/datalist.json medbundles prepare luna16 --source luna16 --output data --folds 10 --test_fraction 0
 once test_data/datalist.json medbundles prepare luna16 --source test_luna16 --output test_data --folds 1 --test_fraction 1
 
@@ -25,7 +25,7 @@ once run1/model.pt medbundles train $bundle --dataset_dir data --output_dir run1
     --max_epochs 60 --samples_per_epoch 8000 --val_interval 10
 once data/hard_negatives.csv medbundles mine $bundle --dataset_dir data --weights run1/model.pt --output_dir mined
 once run2/model.pt medbundles train $bundle --overlay second_stage --dataset_dir data --weights run1/model.pt \
-    --output_dir run2
+    --output_dir run2 --max_epochs 8 --samples_per_epoch 4000 --val_interval 4
 
 mkdir -p "$models"
 cp run2/model.pt run2/second_stage.pt run2/model.json "$models"

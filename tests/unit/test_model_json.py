@@ -133,6 +133,7 @@ def test_a_run_is_refused_before_it_starts(tmp_path: Path) -> None:
     [
         ("/home/anna/.venv/lib/python3.12/site-packages/monai/bundle/__main__.py", "python -m monai.bundle run 'a b'"),
         ("/home/anna/.venv/bin/medbundles", "medbundles run 'a b'"),
+        ("/home/anna/project/medbundles/__main__.py", "medbundles run 'a b'"),
     ],
 )
 def test_the_recorded_command_can_be_typed_anywhere(

@@ -105,8 +105,10 @@ class ModelRecord:
 def command_line() -> str:
     """Return the command of this process as one would type it anywhere: without the folder Python lies in."""
     program = Path(sys.argv[0])
-    module = "monai.bundle" if program.parts[-3:-1] == ("monai", "bundle") else ""
-    return shlex.join([*(("python", "-m", module) if module else (program.name,)), *sys.argv[1:]])
+    words: tuple[str, ...] = (program.name,)
+    if program.name == "__main__.py":
+        words = ("medbundles",) if program.parent.name == "medbundles" else ("python", "-m", "monai.bundle")
+    return shlex.join([*words, *sys.argv[1:]])
 
 
 def _data_hashes(dataset_dir: str | os.PathLike[str] | None) -> dict[str, str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
 from medbundles.components.out_of_memory import is_out_of_memory, memory_failure, reason_in_words
+from medbundles.io.memory import highest_memory_bytes
 
 CUDA = (
     "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.10 GiB of which 1.02 GiB is "
@@ -50,5 +53,9 @@ def test_other_failures_are_no_lack_of_memory() -> None:
 
 def test_the_refusal_says_what_was_taken_and_what_is_left() -> None:
     refusal = memory_failure("no room for the batch", torch.device("cpu"), "make it smaller")
-    assert "no room for the batch: the process took up to 0." in str(refusal)
+    taken = re.search(
+        r"no room for the batch: the process took up to ([\d.]+) GiB of the machine's memory", str(refusal)
+    )
+    assert taken
+    assert float(taken[1]) == pytest.approx((highest_memory_bytes() or 0) / 2**30, abs=0.05)
     assert "GiB are left for it now; make it smaller" in str(refusal)

@@ -23,7 +23,7 @@ def head(spacing: float = 2.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return volume, np.diag([spacing, spacing, spacing, 1.0]), distance < 65
 
 
-@pytest.mark.parametrize("spacing", [2.0, 3.5])
+@pytest.mark.parametrize("spacing", [pytest.param(2.0, marks=pytest.mark.slow), 3.5])
 def test_the_brain_is_found_whatever_the_voxels_size(spacing: float) -> None:
     volume, affine, truth = head(spacing)
     found = find_brain(volume, affine)

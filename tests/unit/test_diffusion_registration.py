@@ -41,11 +41,13 @@ def movement(angle_degrees: float, shift_mm: tuple[float, float, float]) -> Affi
     return moved
 
 
+@pytest.mark.slow
 def test_images_that_lie_on_each_other_stay(still: Alignment) -> None:
     assert still.displacement_mm < 4.0  # people move, and echo-planar images are distorted
     assert still.covered > 0.99
 
 
+@pytest.mark.slow
 def test_a_movement_is_found_again(head: HeadScan, still: Alignment) -> None:
     moved = movement(12.0, (5.0, 5.0, -8.0))
     found = align(head, moved)
@@ -56,12 +58,14 @@ def test_a_movement_is_found_again(head: HeadScan, still: Alignment) -> None:
     assert found.information_after > found.information_before + 0.01
 
 
+@pytest.mark.slow
 def test_the_transform_is_rigid(still: Alignment) -> None:
     turn = still.transform[:3, :3]
     assert turn @ turn.T == pytest.approx(np.eye(3), abs=1e-6)
     assert np.linalg.det(turn) == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_a_t1w_that_shows_a_part_of_the_brain_says_how_much(head: HeadScan) -> None:
     upper = head.t1w[..., head.t1w.shape[2] // 2 :]
     origin = head.t1w_affine.copy()

@@ -16,17 +16,15 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import yaml
+from support.commands import BUNDLE, run, synthetic_data
 
 from medbundles.io.datalist import records, write_datalist
 
-BUNDLE = "lung_nodule_ct_segmentation"
 BATCH_SIZE = 16
 # MONAI's UNet as it is: one output channel through every level, no head.
 PLAIN = shlex.quote(
@@ -61,19 +59,6 @@ COLUMNS = {
     "sensitivity": "sensitivity",
     "false positive pixels, % of label": "pixels_false_positive_percent",
 }
-
-
-def run(*words: str | Path) -> None:
-    command = [sys.executable, "-m", "medbundles", *map(str, words)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    if answer.returncode:
-        sys.exit(f"{shlex.join(command)}\n{answer.stdout}{answer.stderr}")
-
-
-def synthetic_data(folder: Path) -> Path:
-    run("samples", BUNDLE, "--output", folder / "luna16", "--cases", "24")
-    run("prepare", "luna16", "--source", folder / "luna16", "--output", folder / "data", "--folds", "4")
-    return folder / "data"
 
 
 def with_fewer_validation_scans(dataset_dir: Path, scans: int, folder: Path) -> Path:
@@ -121,7 +106,7 @@ def main() -> None:
         parser.error("--epochs and --validation_scans must be at least 1, and --steps at least --epochs")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        source = options.dataset_dir or synthetic_data(folder)
+        source = options.dataset_dir or synthetic_data(folder, cases=24, folds=4)
         data = with_fewer_validation_scans(source, options.validation_scans, folder / "list")
         print(f"| recipe | {' | '.join(COLUMNS)} | ms a step |\n|---|{'---|' * (len(COLUMNS) + 1)}", flush=True)
         for number, (name, overrides) in enumerate(options.recipe or RECIPES.items()):

@@ -15,28 +15,12 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import torch
 from reference import training
-
-BUNDLE = "lung_nodule_ct_segmentation"
-
-
-def run(*words: str | Path) -> None:
-    command = [sys.executable, "-m", "medbundles", *map(str, words)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    if answer.returncode:
-        sys.exit(f"{' '.join(command)}\n{answer.stdout}{answer.stderr}")
-
-
-def synthetic_data(folder: Path) -> Path:
-    run("samples", BUNDLE, "--output", folder / "luna16", "--cases", "6")
-    run("prepare", "luna16", "--source", folder / "luna16", "--output", folder / "data", "--folds", "3")
-    return folder / "data"
+from support.commands import BUNDLE, run, synthetic_data
 
 
 def train_ours(dataset_dir: Path, folder: Path, crops: int, extra: list[str]) -> float:
@@ -61,7 +45,7 @@ def main() -> None:
         parser.error("--crops must be at least 32, --repeats at least 1")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        data = options.dataset_dir or synthetic_data(folder)
+        data = options.dataset_dir or synthetic_data(folder, cases=6, folds=3)
         (folder / "chunks").mkdir()
         paths = training.fill_cache(data, folder / "chunks")
         rounds = []

@@ -99,8 +99,9 @@ def train(paths: list[Path], crops: int, workers: int) -> float:
     torch.manual_seed(0)
     network = ReferenceUNet(SLICES).train()
     optimizer = torch.optim.Adam(network.parameters())
-    loader = DataLoader(Chunks(paths, crops + 5 * BATCH), batch_size=BATCH, num_workers=workers)
-    counts = torch.zeros(3, len(loader.dataset))  # type: ignore[arg-type]  # Chunks has a length
+    chunks = Chunks(paths, crops + 5 * BATCH)
+    loader = DataLoader(chunks, batch_size=BATCH, num_workers=workers)
+    counts = torch.zeros(3, len(chunks))
     start = time.perf_counter()
     for number, (image, label) in enumerate(loader):
         if number == 5:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medbundles.errors import ConfigurationError, Finding, OutputConflict
+from medbundles.errors import OutputConflict
 from medbundles.samples.writing.folder import SampleFolder
 from medbundles.samples.writing.luna16 import subset_name, write_tables
+from medbundles.samples.writing.options import refuse_out_of_range
 from medbundles.samples.writing.parallel import run_all
 
 DEFAULT_CASES = 16
@@ -88,13 +89,7 @@ def _checked(
         ("pixel_spacing_mm", pixel_spacing_mm is None or 0.3 <= pixel_spacing_mm <= 8, "0.3 to 8 mm"),
         ("extent_mm", 20 <= low <= high <= 300, "two numbers, 20 <= smallest <= largest <= 300"),
     )
-    findings = [
-        Finding("CFG002", "error", f"{name} is out of range", f"give {wanted}")
-        for name, good, wanted in rules
-        if not good
-    ]
-    if findings:
-        raise ConfigurationError(findings=findings)
+    refuse_out_of_range(rules)
     return low, high
 
 

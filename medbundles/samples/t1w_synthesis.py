@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medbundles.errors import ConfigurationError, Finding, OutputConflict
+from medbundles.errors import OutputConflict
 from medbundles.samples.head.sites import SITES
 from medbundles.samples.writing.bids import subject_name, write_description, write_images
 from medbundles.samples.writing.folder import SampleFolder
+from medbundles.samples.writing.options import refuse_out_of_range
 from medbundles.samples.writing.parallel import run_all
 
 DEFAULT_CASES = 12
@@ -79,13 +80,7 @@ def _check(cases: int, seed: int, sites: Sequence[str]) -> None:
         ("seed", seed >= 0, "0 or more"),
         ("sites", bool(sites) and not unknown, f"some of {', '.join(SITE_NAMES)}"),
     )
-    findings = [
-        Finding("CFG002", "error", f"{name} is out of range", f"give {wanted}")
-        for name, good, wanted in rules
-        if not good
-    ]
-    if findings:
-        raise ConfigurationError(findings=findings)
+    refuse_out_of_range(rules)
 
 
 def _write_person(task: _Task) -> tuple[dict[str, Any], list[Path]]:

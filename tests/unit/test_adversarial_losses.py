@@ -34,7 +34,7 @@ def test_least_squares_of_both_sides() -> None:
 @pytest.mark.parametrize(("criterion", "middle"), [("bce", 0.0), ("least_squares", 0.5)])
 def test_accuracy_counts_both_sides_at_the_criterion_s_middle(criterion: str, middle: float) -> None:
     real, fake = torch.tensor([middle + 1, middle - 1]), torch.tensor([middle - 1, middle - 2])
-    assert AdversarialLoss(criterion).accuracy([real], [fake]) == 0.75  # type: ignore[arg-type]  # a parameter
+    assert AdversarialLoss(criterion).accuracy([real], [fake]) == 0.75
 
 
 def test_nothing_judged_costs_nothing() -> None:
@@ -45,7 +45,7 @@ def test_nothing_judged_costs_nothing() -> None:
 
 def test_an_unknown_criterion_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigurationError, match="'bce', 'least_squares'"):
-        AdversarialLoss("hinge")  # type: ignore[arg-type]  # what is tested
+        AdversarialLoss("hinge")
 
 
 def test_feature_matching_is_the_mean_over_layers_and_teaches_the_synthetic_side_only() -> None:

@@ -13,7 +13,8 @@ from medbundles.components.diffusion import compute_channels, fit_tensor
 from medbundles.components.diffusion.brain_mask import find_brain
 from medbundles.io.gradients import GradientTable
 from medbundles.io.grids import spacing_of
-from medbundles.samples.head.scan import HeadScan, grid, make_head
+from medbundles.samples.head.geometry import grid
+from medbundles.samples.head.scan import HeadScan, make_head
 from medbundles.samples.head.shape import HeadShape
 from medbundles.samples.head.sites import SITES, Site
 

@@ -31,7 +31,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     monkeypatch.setattr(t1w_synthesis, "SITES", tiny)
 
     def run(cases: int = 2, **options: object) -> Path:
-        t1w_synthesis.write_samples(tmp_path / "bids", cases, workers=1, **options)  # type: ignore[arg-type]  # a test
+        t1w_synthesis.write_samples(tmp_path / "bids", cases, workers=1, **options)
         return tmp_path / "bids"
 
     return run

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from medbundles.errors import EnvironmentFailure
 from medbundles.io.grids import Affine, spacing_of
+from medbundles.io.packages import require_package
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -29,8 +28,7 @@ def find_brain(mean_b0: Floats, affine: Affine) -> npt.NDArray[np.bool_]:
     Raises:
         EnvironmentFailure: dipy is not installed.
     """
-    if importlib.util.find_spec("dipy") is None:
-        raise EnvironmentFailure("finding the brain needs a package; pip install 'medbundles[dwi]'")
+    require_package("dipy", "dwi", "finding the brain")
     from dipy.segment.mask import median_otsu
 
     radius = int(np.clip(round(MEDIAN_RADIUS_MM / float(np.mean(spacing_of(affine)))), 1, 4))

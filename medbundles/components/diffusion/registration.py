@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +12,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from medbundles.components.resampling import isotropic_grid, resample
-from medbundles.errors import EnvironmentFailure
 from medbundles.io.grids import Affine, to_world
+from medbundles.io.packages import require_package
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -60,8 +59,7 @@ def align_rigidly(
     Raises:
         EnvironmentFailure: dipy is not installed.
     """
-    if importlib.util.find_spec("dipy") is None:
-        raise EnvironmentFailure("registration needs a package; pip install 'medbundles[dwi]'")
+    require_package("dipy", "dwi", "registration")
     from dipy.align import affine_registration
 
     grid, size = isotropic_grid(affine, b0.shape, WORKING_MM)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from medbundles.checks.gradients import Weighting
-from medbundles.errors import EnvironmentFailure
 from medbundles.io.grids import Affine
+from medbundles.io.packages import require_package
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -68,8 +67,7 @@ def fit_tensor(volumes: Floats, affine: Affine, weighting: Weighting, mask: npt.
     Raises:
         EnvironmentFailure: dipy is not installed.
     """
-    if importlib.util.find_spec("dipy") is None:
-        raise EnvironmentFailure("fitting tensors needs a package; pip install 'medbundles[dwi]'")
+    require_package("dipy", "dwi", "fitting tensors")
     from dipy.core.gradients import gradient_table
     from dipy.reconst.dti import TensorModel
 

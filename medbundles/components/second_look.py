@@ -26,6 +26,8 @@ def second_look(
 ) -> RescoreFindingsd:
     """Return the transform that judges findings again; one that changes nothing where the model has no second network.
 
+    It writes over the probabilities it is given, where it can.
+
     Args:
         model: the content of ``model.json``; what describes the second network lies under ``postprocessing``.
         weights_file: the first network's weights; those of the second lie beside them.
@@ -50,7 +52,9 @@ def second_look(
     load_weights(network, path)
     cubes = {"size": description["size"], "spacings_mm": description["spacings_mm"]}
     window = model["preprocessing"]["window_hu"]
-    return RescoreFindingsd(network.to(device), candidate_threshold, **cubes, fill=window[0], window=window)
+    return RescoreFindingsd(
+        network.to(device), candidate_threshold, **cubes, fill=window[0], window=window, in_place=True
+    )
 
 
 def _refuse_others(path: Path, model: Mapping[str, Any]) -> None:

@@ -245,3 +245,10 @@ def test_another_training_s_second_network_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_setting_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="expected auto or none"):
         second_look(model_of(tmp_path), tmp_path / "model.pt", "yes")
+
+
+def test_in_place_the_same_scores_are_written_over_the_input() -> None:
+    item, expected = found_item(), RescoreFindingsd(ByBrightness(), 0.1)(found_item())["pred"]
+    after = RescoreFindingsd(ByBrightness(), 0.1, in_place=True)(item)["pred"]
+    assert after.data_ptr() == item["pred"].data_ptr()
+    torch.testing.assert_close(item["pred"], expected)

@@ -66,3 +66,11 @@ def test_meta_data_and_type_are_kept() -> None:
 def test_a_negative_distance_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="sigma_mm"):
         SmoothProbabilityd("pred", -1.0)
+
+
+def test_in_place_the_same_values_are_written_over_the_input() -> None:
+    volume = torch.rand(1, 8, 8, 8)
+    expected = SmoothProbabilityd("pred", sigma_mm=1.0)({"pred": volume})["pred"]
+    smoothed = SmoothProbabilityd("pred", sigma_mm=1.0, in_place=True)({"pred": volume})["pred"]
+    assert smoothed.data_ptr() == volume.data_ptr()
+    assert torch.equal(volume, expected)

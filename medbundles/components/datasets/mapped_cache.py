@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
 from mmap import ACCESS_COPY, mmap
@@ -254,7 +253,7 @@ def read_entry(folder: Path, record: Item | None = None) -> Item:
     """
     layout = _layout_of(folder, (folder / CONTENT_NAME).stat().st_mtime_ns)
     said_now = {key: value for key, value in (record or {}).items() if key not in layout.arrays}
-    item: Item = deepcopy(layout.values | said_now)
+    item: Item = _copied(layout.values | said_now)
     for key, array in layout.arrays.items():
         tensor = torch.from_numpy(array.map(folder / f"{key}.npy"))
         if array.affine is not None:
@@ -262,6 +261,13 @@ def read_entry(folder: Path, record: Item | None = None) -> Item:
             tensor = MetaTensor(tensor, affine=torch.tensor(array.affine, dtype=torch.float64), meta=meta)
         item[key] = tensor
     return item
+
+
+def _copied(value: Any) -> Any:
+    """Copy what JSON can hold; for every sample, so without deepcopy's memory of what it has met."""
+    if isinstance(value, dict):
+        return {key: _copied(one) for key, one in value.items()}
+    return [_copied(one) for one in value] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)

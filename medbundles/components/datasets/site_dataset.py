@@ -12,6 +12,7 @@ from monai.transforms import Compose
 
 from medbundles.components.datasets.mapped_cache import Item, read_entry
 from medbundles.components.datasets.mapped_dataset import MappedDataset
+from medbundles.components.datasets.seeded_transforms import SeededTransforms
 from medbundles.errors import DataError, Finding
 from medbundles.io.grids import flip_lps, to_index
 from medbundles.io.hard_negatives import HardNegative, by_case, read_hard_negatives
@@ -57,6 +58,7 @@ class SiteDataset(MappedDataset):
         hard_negatives: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__(data, transform, cache_dir, cache_workers)
+        self._seeded = SeededTransforms(self.transform)
         self._places = by_case(read_hard_negatives(hard_negatives)) if hard_negatives else {}
 
     @cached_property
@@ -91,9 +93,7 @@ class SiteDataset(MappedDataset):
         if index.kind == HARD_NEGATIVE:
             center = flip_lps(self._places_of(index.record)[index.site].center_lps_mm)
             item["place"] = np.rint(to_index(np.asarray(item["image"].affine), center)).astype(int).tolist()
-        if isinstance(self.transform, Compose):
-            self.transform.set_random_state(seed=index.seed)
-        return self.finish(item)
+        return self._seeded(item, index.seed)
 
     def _places_of(self, record: int) -> list[HardNegative]:
         return self._places.get(str(self.data[record].get("case", "")), [])

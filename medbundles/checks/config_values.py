@@ -64,6 +64,10 @@ def _are_shares(value: Any) -> bool:
     return all(_is_number(share) and share >= 0 for share in value.values()) and sum(value.values()) > 0
 
 
+def _is_grid(value: Any) -> bool:
+    return value in ("dwi", "network") or (_is_number(value) and value > 0)
+
+
 def _is_path(value: Any) -> bool:
     return isinstance(value, str | os.PathLike) and str(value) != ""
 
@@ -78,6 +82,7 @@ def _are_texts(value: Any) -> bool:
 
 PATH = Rule("a path", _is_path)
 PROBABILITY = Rule("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1)
+NOT_NEGATIVE = Rule("a number from 0", lambda value: _is_number(value) and value >= 0)
 SHAPE = Rule("a list of 2 or 3 whole numbers from 1, in voxels", _is_shape)
 RULES: dict[str, Rule] = {
     "bundle_root": PATH,
@@ -116,6 +121,20 @@ RULES: dict[str, Rule] = {
     "slices": Rule("an odd whole number from 1", lambda value: _is_whole(value, 1) and value % 2 == 1),
     "crop_size": SHAPE,
     "patch_size": SHAPE,
+    "channels": Rule("a list of names", lambda value: _are_texts(value) and len(value) > 0),
+    "mirror": PROBABILITY,
+    "ssim_weight": NOT_NEGATIVE,
+    "adversarial_weight": NOT_NEGATIVE,
+    "adversarial_criterion": _one_of("bce", "least_squares"),
+    "feature_matching_weight": NOT_NEGATIVE,
+    "g_train_steps": _whole(1),
+    "d_train_steps": _whole(0),
+    "accuracy_gate": _or_null(Rule("a number above 0 up to 1", lambda value: _is_number(value) and 0 < value <= 1)),
+    "slices_per_axis": _or_null(_whole(1)),
+    "minimum_tissue": PROBABILITY,
+    "pretrained_discriminator": _or_null(PATH),
+    "discriminator_learning_rate": Rule("a number above 0", lambda value: _is_number(value) and value > 0),
+    "output_grid": Rule("dwi, network or an edge in mm", _is_grid),
     "sampling": Rule("shares from 0, not all 0", _are_shares),
 }
 

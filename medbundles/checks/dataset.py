@@ -10,6 +10,7 @@ from pathlib import Path
 
 from medbundles.checks import nifti
 from medbundles.checks.cases import check_images, examine, images_of, of_case
+from medbundles.checks.targets import check_targets
 from medbundles.checks.verdict import apply_allow, has_errors, severity
 from medbundles.checks.voxels import VoxelFacts, facts_of_all
 from medbundles.errors import Finding, MedbundlesError
@@ -31,6 +32,7 @@ def check_dataset(
     allow: Collection[str] = (),
     geometry: Geometry | None = None,
     patch_size: Sequence[int] | None = None,
+    image_target: bool = False,
 ) -> list[Finding]:
     """Check a prepared folder as training will use it.
 
@@ -43,6 +45,7 @@ def check_dataset(
         allow: fault codes whose allowable errors become warnings.
         geometry: which NIfTI form counts where sform and qform disagree.
         patch_size: the network's window, for a note on smaller volumes.
+        image_target: whether labels are images to be synthesized, inside the records' masks.
 
     Returns:
         All findings, errors first.
@@ -50,7 +53,7 @@ def check_dataset(
     Raises:
         DataError: there is no data list or no record (TRN011).
     """
-    parts = _parts(dataset_dir, fold)
+    parts = _parts(dataset_dir, fold, channels)
     everything = [record for part in parts.values() for record in part]
     findings = check_records(
         everything,
@@ -60,6 +63,7 @@ def check_dataset(
         allow=allow,
         geometry=geometry,
         patch_size=patch_size,
+        image_target=image_target,
     )
     # Contents are compared only when all files can be read; subjects are known from the list alone.
     findings += check_leaks(parts, modality, geometry, contents=not has_errors(findings)) + check_folds(parts)
@@ -75,6 +79,7 @@ def check_records(
     allow: Collection[str] = (),
     geometry: Geometry | None = None,
     patch_size: Sequence[int] | None = None,
+    image_target: bool = False,
 ) -> list[Finding]:
     """Check images and labels of records that a network shall be trained on or measured with.
 
@@ -86,6 +91,7 @@ def check_records(
         allow: fault codes whose allowable errors become warnings.
         geometry: which NIfTI form counts where sform and qform disagree.
         patch_size: the network's window, for a note on smaller volumes.
+        image_target: whether labels are images to be synthesized, inside the records' masks.
 
     Returns:
         All findings, errors first; many notes of one kind are one note with their count.
@@ -94,7 +100,9 @@ def check_records(
         cases, channels=channels, modality=modality, geometry=geometry, purpose="train", patch_size=patch_size
     )
     findings = [finding for of_one in by_case for finding in of_one] + check_names(cases)
-    if label_values is not None:
+    if image_target:
+        findings += check_targets(cases, geometry)
+    elif label_values is not None:
         findings += _check_labels(cases, label_values, geometry)
     return sorted(_summarized(apply_allow(findings, allow)), key=severity)
 
@@ -218,17 +226,17 @@ def _check_empty(empty: Sequence[Record], cases: int) -> list[Finding]:
     return [Finding("NII011", "error", f"{message}: there is nothing to learn", fix, case=first, file=file)]
 
 
-def _parts(dataset_dir: str | os.PathLike[str], fold: int | None) -> dict[str, list[Record]]:
+def _parts(dataset_dir: str | os.PathLike[str], fold: int | None, channels: Sequence[str]) -> dict[str, list[Record]]:
     lists = read_datalist(dataset_dir)
     folds = sorted({int(record.get("fold", 0)) for record in lists["training"]})
     parts: dict[str, list[Record]] = {}
     if fold is None:
-        parts = {f"fold {number}": records(dataset_dir, "validation", number) for number in folds}
+        parts = {f"fold {number}": records(dataset_dir, "validation", number, channels) for number in folds}
     elif lists["training"]:
         named: tuple[Part, ...] = ("training", "validation")
-        parts = {name: records(dataset_dir, name, fold) for name in named}
+        parts = {name: records(dataset_dir, name, fold, channels) for name in named}
     if lists["testing"]:
-        parts["testing"] = records(dataset_dir, "testing")
+        parts["testing"] = records(dataset_dir, "testing", channels=channels)
     return parts
 
 

@@ -70,11 +70,11 @@ def _look(
     from medbundles.io.nnunet import DATASET_FILE, read_raw_dataset
 
     rules = _rules(files)
-    labels = rules.pop("label_values")
+    targets = {key: rules.pop(key) for key in ("label_values", "image_target")}
     if path.suffix == ".json" or (path / DATALIST_NAME).is_file():
         parts = read_datalist(path)
         kind = f"prepared folder, {len(parts['training'])} training and {len(parts['testing'])} testing cases"
-        return kind, check_dataset(path, label_values=labels, allow=allow, geometry=geometry, **rules)
+        return kind, check_dataset(path, allow=allow, geometry=geometry, **targets, **rules)
     if is_luna16(path):
         return "raw source in LUNA16's layout", check_luna16(path)
     if is_lidc(path):
@@ -89,15 +89,18 @@ def _rules(files: Sequence[Path]) -> dict[str, Any]:
     """Read what the bundle's data must be from the place where training and inference read it too."""
     import yaml
 
+    from medbundles.checks.config_ids import follow
+
     config: dict[str, Any] = {}
     for file in files:
         config |= yaml.safe_load(file.read_text(encoding="utf-8"))
     prefix = "session::"
     session = config["session"] | {key.removeprefix(prefix): config[key] for key in config if key.startswith(prefix)}
     return {
-        "channels": session["channels"],
+        "channels": follow(config, session["channels"]),
         "modality": session.get("modality"),
-        "label_values": session["label_values"],
+        "label_values": session.get("label_values"),
+        "image_target": session.get("image_target", False),
         "patch_size": config.get("patch_size"),
     }
 

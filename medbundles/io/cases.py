@@ -45,7 +45,7 @@ def find_cases(dataset_dir: str | os.PathLike[str], channels: Sequence[str]) -> 
         return [{"case": case_name(root), "image": str(root.absolute())}]
     if root.suffix == ".json" or (root / DATALIST_NAME).is_file():
         listed = read_datalist(root)
-        found = records(root, "testing") if listed["testing"] else _training(root)
+        found = records(root, "testing", channels=channels) if listed["testing"] else _training(root, channels)
         findings: list[Finding] = []
     else:
         found, findings = _raw_cases(root, channels)
@@ -55,9 +55,9 @@ def find_cases(dataset_dir: str | os.PathLike[str], channels: Sequence[str]) -> 
     return sorted(found, key=_case_of)
 
 
-def _training(root: Path) -> list[Record]:
+def _training(root: Path, channels: Sequence[str]) -> list[Record]:
     folds = {int(record.get("fold", 0)) for record in read_datalist(root)["training"]}
-    return [record for fold in sorted(folds) for record in records(root, "validation", fold)]
+    return [record for fold in sorted(folds) for record in records(root, "validation", fold, channels)]
 
 
 def _raw_cases(root: Path, channels: Sequence[str]) -> tuple[list[Record], list[Finding]]:

@@ -18,6 +18,10 @@ from medbundles.io.grids import case_name
 
 DATALIST_NAME = "datalist.json"
 PARTS = ("training", "testing")
+# The names of the images of every record, in their order; a list without them has records that say so themselves.
+CHANNELS_KEY = "channels"
+# What of a record is a path, or a list of paths.
+FILE_KEYS = ("image", "label", "mask")
 Record = dict[str, Any]
 Part = Literal["training", "validation", "testing"]
 
@@ -111,7 +115,18 @@ def write_datalist(dataset_dir: str | os.PathLike[str], training: Sequence[Recor
     write_json(Path(dataset_dir) / DATALIST_NAME, {"training": list(training), "testing": list(testing)})
 
 
-def records(dataset_dir: str | os.PathLike[str], part: Part, fold: int = 0) -> list[Record]:
+def listed_channels(dataset_dir: str | os.PathLike[str]) -> list[str] | None:
+    """Return the names of a data list's channels in the order of each record's images; None where it names none."""
+    path = Path(dataset_dir)
+    path = path if path.suffix == ".json" else path / DATALIST_NAME
+    content = json.loads(path.read_text(encoding="utf-8-sig"))
+    names = content.get(CHANNELS_KEY) if isinstance(content, dict) else None
+    return [str(name) for name in names] if isinstance(names, list) else None
+
+
+def records(
+    dataset_dir: str | os.PathLike[str], part: Part, fold: int = 0, channels: Sequence[str] | None = None
+) -> list[Record]:
     """Return the records of one part with absolute paths.
 
     ``training`` and ``validation`` are the records of the list's ``training`` whose ``fold`` differs from and equals
@@ -121,23 +136,45 @@ def records(dataset_dir: str | os.PathLike[str], part: Part, fold: int = 0) -> l
         dataset_dir: a prepared folder.
         part: which records.
         fold: the fold that validates.
+        channels: which images to take and in what order, where the data list names its channels; None takes all.
 
     Raises:
-        DataError: no data list, or no record in this part (TRN011).
+        DataError: no data list, or no record in this part (TRN011); a channel that the list does not name (NII008).
     """
     root = Path(dataset_dir)
     root = root.parent if root.suffix == ".json" else root
     lists = read_datalist(dataset_dir)
+    places = _places_of(channels, listed_channels(dataset_dir))
     if part == "testing":
         chosen: Iterable[Record] = lists["testing"]
     else:
         chosen = (r for r in lists["training"] if (int(r.get("fold", 0)) == fold) == (part == "validation"))
-    found = [_absolute(record, root) for record in chosen]
+    found = [_absolute(_with_images(record, places), root) for record in chosen]
     if not found:
         folds = sorted({int(record.get("fold", 0)) for record in lists["training"]})
         message = f'no record for {part} with fold {fold} (folds in "training": {folds})'
         raise DataError(findings=[Finding("TRN011", "error", message, _fold_advice(part, folds), file=DATALIST_NAME)])
     return found
+
+
+def _places_of(channels: Sequence[str] | None, listed: Sequence[str] | None) -> list[int] | None:
+    """Return where the wanted channels stand among the listed ones; None where nothing is to be chosen."""
+    if channels is None or listed is None:
+        return None
+    missing = [name for name in channels if name not in listed]
+    if missing:
+        message = f"no channel {', '.join(missing)}; the data list has {', '.join(listed)}"
+        fix = "choose some of these, or prepare the data with the channels you want"
+        raise DataError(findings=[Finding("NII008", "error", message, fix, file=DATALIST_NAME)])
+    return [listed.index(name) for name in channels]
+
+
+def _with_images(record: Record, places: Sequence[int] | None) -> Record:
+    images = [record["image"]] if isinstance(record["image"], str) else record["image"]
+    if places is None or not places or max(places) >= len(images):
+        return record  # a wrong number of images is for the checks to say (NII008)
+    chosen = [images[place] for place in places]
+    return record | {"image": chosen[0] if len(chosen) == 1 else chosen}
 
 
 def _fold_advice(part: Part, folds: Sequence[int]) -> str:
@@ -158,17 +195,25 @@ class Records(Sequence[Record]):
         dataset_dir: a prepared folder.
         part: which records, see :func:`records`.
         fold: the fold that validates.
+        channels: which images of each record, see :func:`records`.
     """
 
-    def __init__(self, dataset_dir: str | os.PathLike[str], part: Part, fold: int = 0) -> None:
+    def __init__(
+        self,
+        dataset_dir: str | os.PathLike[str],
+        part: Part,
+        fold: int = 0,
+        channels: Sequence[str] | None = None,
+    ) -> None:
         self.dataset_dir = dataset_dir
         self.part = part
         self.fold = fold
+        self.channels = channels
 
     @cached_property
     def _records(self) -> list[Record]:
         try:
-            return records(self.dataset_dir, self.part, self.fold)
+            return records(self.dataset_dir, self.part, self.fold, self.channels)
         except DataError as error:
             logger.warning("%s", error)
             return []
@@ -188,7 +233,7 @@ class Records(Sequence[Record]):
 
 def _absolute(record: Record, root: Path) -> Record:
     resolved = dict(record)
-    for key in ("image", "label"):
+    for key in FILE_KEYS:
         value = record.get(key)
         if isinstance(value, str):
             resolved[key] = str(root / value)

@@ -37,6 +37,7 @@ from medbundles.components.datasets.reading_journal import case_of, naming
 from medbundles.components.datasets.transform_key import transform_key
 from medbundles.components.distributed import is_writer
 from medbundles.errors import EnvironmentFailure, Finding
+from medbundles.io.datalist import FILE_KEYS
 from medbundles.io.hashing import sha256_data
 from medbundles.io.sealed import read_sealed, write_sealed
 from medbundles.io.user_cache import user_cache
@@ -197,9 +198,9 @@ def _speaks() -> bool:
 
 
 def files_of(record: Item) -> list[str]:
-    """Return the files a record names under ``image`` and ``label``."""
+    """Return the image, label and mask files that a record names."""
     found: list[str] = []
-    for key in ("image", "label"):
+    for key in FILE_KEYS:
         value = record.get(key)
         found += [value] if isinstance(value, str) else list(value or [])
     return found

@@ -4,9 +4,12 @@ from medbundles.components.metrics.case_metric import CaseMetric, CaseRow, Score
 from medbundles.components.metrics.froc import Froc, OperatingPoint
 from medbundles.components.metrics.lesion_detection import LesionDetection, LesionRow
 from medbundles.components.metrics.malignancy_roc import MalignancyRoc, VerdictRow
+from medbundles.components.metrics.masked_pair import MaskedPair, MaskedPairMetric
 from medbundles.components.metrics.nodule_detection import NoduleDetection, NoduleRow
 from medbundles.components.metrics.pixel_confusion import PixelConfusion, PixelRow
+from medbundles.components.metrics.synthesis_quality import QualityRow, SynthesisQuality
 from medbundles.components.metrics.thresholds import choose_thresholds
+from medbundles.components.metrics.tissue_agreement import TissueAgreement, TissueRow
 
 __all__ = [
     "CaseMetric",
@@ -15,12 +18,18 @@ __all__ = [
     "LesionDetection",
     "LesionRow",
     "MalignancyRoc",
+    "MaskedPair",
+    "MaskedPairMetric",
     "NoduleDetection",
     "NoduleRow",
     "OperatingPoint",
     "PixelConfusion",
     "PixelRow",
+    "QualityRow",
     "ScoredCase",
+    "SynthesisQuality",
+    "TissueAgreement",
+    "TissueRow",
     "VerdictRow",
     "choose_thresholds",
 ]

@@ -1,9 +1,10 @@
 """Networks: built by name, described as plain data, rebuilt from that description."""
 
-from medbundles.components.networks.builder import build_network, describe_network, network_from_model
+from medbundles.components.networks.builder import build_network, describe_network, network_from_model, start_from
 from medbundles.components.networks.headed_unet import HeadedUNet
 from medbundles.components.networks.input_normalized import InputNormalized
 from medbundles.components.networks.memory_format import MemoryFormat, to_memory_format
+from medbundles.components.networks.plain_unet import PlainUNet
 from medbundles.components.networks.slice_discriminator import SliceDiscriminator, select_slices
 from medbundles.components.networks.weights import load_weights, read_weights
 
@@ -11,6 +12,7 @@ __all__ = [
     "HeadedUNet",
     "InputNormalized",
     "MemoryFormat",
+    "PlainUNet",
     "SliceDiscriminator",
     "build_network",
     "describe_network",
@@ -18,5 +20,6 @@ __all__ = [
     "network_from_model",
     "read_weights",
     "select_slices",
+    "start_from",
     "to_memory_format",
 ]

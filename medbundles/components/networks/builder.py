@@ -60,6 +60,23 @@ def build_network(
     return network
 
 
+def start_from(network: nn.Module, weights: str | os.PathLike[str] | None = None) -> nn.Module:
+    """Return the network, with weights to start from where a file is given.
+
+    Args:
+        network: built by a configuration.
+        weights: such as ``discriminator.pt``; None keeps the network's own initialization.
+
+    Raises:
+        ConfigurationError: weights of another network (TRN007).
+        DataError: the weights are missing (TRN011) or damaged (TRN007).
+        UntrustedContent: the weights are a pickle that would run code (TRU002).
+    """
+    if weights is not None:
+        load_weights(network, weights)
+    return network
+
+
 def describe_network(
     networks: Mapping[str, NetworkFactory], name: str, normalized_channels: int | None = None, spatial_dims: int = 2
 ) -> dict[str, Any]:

@@ -2,27 +2,35 @@
 
 from medbundles.components.transforms.clamp_intensity import ClampIntensityd
 from medbundles.components.transforms.find_sites import FindSitesd
+from medbundles.components.transforms.load_diffusion import LoadDiffusiond
 from medbundles.components.transforms.load_volume import LoadVolumed
 from medbundles.components.transforms.malignancy_channels import MalignancyChannelsd
+from medbundles.components.transforms.rand_block import RandBlockd
 from medbundles.components.transforms.rand_cubes import RandCubesd
+from medbundles.components.transforms.rand_mirror import RandMirrorLeftRightd
 from medbundles.components.transforms.rescore_findings import RescoreFindingsd
 from medbundles.components.transforms.save_prediction import SavePredictiond
 from medbundles.components.transforms.save_preview import SavePreviewd
 from medbundles.components.transforms.segmentation_augmentation import SegmentationAugmentation
 from medbundles.components.transforms.slice_stack import RandSliceStackd, stack_indices
 from medbundles.components.transforms.smooth_probability import SmoothProbabilityd
+from medbundles.components.transforms.tissue_points import TissuePointsd
 
 __all__ = [
     "ClampIntensityd",
     "FindSitesd",
+    "LoadDiffusiond",
     "LoadVolumed",
     "MalignancyChannelsd",
+    "RandBlockd",
     "RandCubesd",
+    "RandMirrorLeftRightd",
     "RandSliceStackd",
     "RescoreFindingsd",
     "SavePredictiond",
     "SavePreviewd",
     "SegmentationAugmentation",
     "SmoothProbabilityd",
+    "TissuePointsd",
     "stack_indices",
 ]

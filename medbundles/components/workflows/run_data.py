@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from medbundles.io.hashing import sha256_data, sha256_file
 from medbundles.io.headers import Geometry
 
 Kind = Literal["train", "evaluate", "infer"]
+CaseFinder = Callable[..., tuple[Sequence[Record], Sequence[Finding]]]
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,9 @@ class RunData:
         allow: fault codes whose allowable errors become warnings.
         strict: whether warnings refuse as well.
         skip_bad_cases: whether ``infer`` goes on with the good ones.
+        image_target: whether labels are images to be synthesized, inside the records' masks.
+        find_cases: finds and checks the cases of ``infer`` in the place of this package's rules for images; called with
+            the folder and, by name, ``allow`` and ``skip_bad_cases``; returns the good cases and all findings.
     """
 
     kind: Kind
@@ -50,6 +54,8 @@ class RunData:
     allow: tuple[str, ...] = ()
     strict: bool = False
     skip_bad_cases: bool = False
+    image_target: bool = False
+    find_cases: CaseFinder | None = None
 
     def check(self) -> tuple[list[Record], list[Finding]]:
         """Find the cases and check them.
@@ -63,7 +69,11 @@ class RunData:
         if not self.dataset_dir.exists():
             fix = "prepare it with `medbundles prepare`, or choose another --dataset_dir"
             raise DataError(findings=[Finding("TRN011", "error", f"no data folder {self.dataset_dir}", fix)])
-        if self.channels is None or (self.kind != "infer" and self.label_values is None):
+        if self.kind == "infer" and self.find_cases is not None:
+            good, findings = self.find_cases(self.dataset_dir, allow=self.allow, skip_bad_cases=self.skip_bad_cases)
+            return list(good), refuse(findings, strict=self.strict) if self.strict else list(findings)
+        labeled = self.image_target or self.label_values is not None
+        if self.channels is None or (self.kind != "infer" and not labeled):
             return [], []
         return self._check_cases(self.channels) if self.kind == "infer" else self._check_records(self.channels)
 
@@ -92,7 +102,7 @@ class RunData:
         )
 
     def _check_records(self, channels: Sequence[str]) -> tuple[list[Record], list[Finding]]:
-        labels = self.label_values or ()
+        labels = self.label_values
         if self.kind == "train":
             findings = check_dataset(
                 self.dataset_dir,
@@ -103,9 +113,10 @@ class RunData:
                 allow=self.allow,
                 geometry=self.geometry,
                 patch_size=self.patch_size,
+                image_target=self.image_target,
             )
             return [], refuse(findings, strict=self.strict)
-        chosen = records(self.dataset_dir, self.part, self.fold)
+        chosen = records(self.dataset_dir, self.part, self.fold, channels)
         findings = check_records(
             chosen,
             label_values=labels,
@@ -114,5 +125,6 @@ class RunData:
             allow=self.allow,
             geometry=self.geometry,
             patch_size=self.patch_size,
+            image_target=self.image_target,
         )
         return chosen, refuse(findings, strict=self.strict)

@@ -18,7 +18,7 @@ from medbundles.components.workflows.failures import explained
 from medbundles.components.workflows.refusal import refuse
 from medbundles.components.workflows.rehearsal import rehearse
 from medbundles.components.workflows.resume import continue_record
-from medbundles.components.workflows.run_data import Kind, RunData
+from medbundles.components.workflows.run_data import CaseFinder, Kind, RunData
 from medbundles.components.workflows.run_record import RunRecord, Status, read_record, start_record
 from medbundles.errors import (
     ConfigurationError,
@@ -79,6 +79,8 @@ class RunSession:
         geometry: which NIfTI form counts where sform and qform disagree.
         patch_size: the network's window in voxels, for a note on smaller volumes.
         skip_bad_cases: whether an inference goes on with the good cases; it then ends with exit code 7.
+        image_target: whether labels are images to be synthesized, inside the records' masks.
+        find_cases: finds and checks the cases of an inference that are no plain images (:class:`RunData`).
 
     Attributes:
         records: after :meth:`begin` the cases of an inference or an evaluation that passed the checks.
@@ -112,6 +114,8 @@ class RunSession:
         geometry: Geometry | None = None,
         patch_size: Sequence[int] | None = None,
         skip_bad_cases: bool = False,
+        image_target: bool = False,
+        find_cases: CaseFinder | None = None,
     ) -> None:
         self.kind = kind
         self.bundle = bundle
@@ -149,6 +153,8 @@ class RunSession:
                 allow=self.allow,
                 strict=strict,
                 skip_bad_cases=skip_bad_cases,
+                image_target=image_target,
+                find_cases=find_cases,
             )
         )
         self._weights = weights

@@ -1,0 +1,92 @@
+"""The checks of raw diffusion MRI that a network shall be applied to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from medbundles.checks import nifti
+from medbundles.checks.cases import check_cases, examine
+from medbundles.checks.gradients import B0_THRESHOLD, check_gradients
+from medbundles.checks.verdict import apply_allow, has_errors, refuse
+from medbundles.errors import DataError, Finding
+from medbundles.io.cases import find_cases
+from medbundles.io.datalist import DATALIST_NAME, Record
+from medbundles.io.diffusion_cases import DiffusionCase, find_diffusion_cases
+from medbundles.io.gradients import read_gradients
+from medbundles.io.headers import Geometry
+
+
+def find_scans(
+    root: Path,
+    *,
+    channels: Sequence[str],
+    allow: Collection[str] = (),
+    skip_bad_cases: bool = False,
+    geometry: Geometry | None = None,
+    b0_threshold: float = B0_THRESHOLD,
+    shell: float | None = None,
+) -> tuple[list[Record], list[Finding]]:
+    """Find and check raw scans, or the cases of a prepared folder.
+
+    Args:
+        root: a BIDS data set, folders with ``dwi.nii.gz``, ``dwi.bval`` and ``dwi.bvec``, or a prepared folder.
+        channels: the network's channels in their order.
+        allow: fault codes whose allowable errors become warnings.
+        skip_bad_cases: leave cases with errors out instead of refusing all of them.
+        geometry: which NIfTI form counts where sform and qform disagree.
+        b0_threshold: largest b-value that counts as unweighted, in s/mm2.
+        shell: b-value of the shell to take; None takes the one nearest to 1000 s/mm2.
+
+    Returns:
+        The cases without errors, and all findings. A raw case has the paths ``dwi``, ``b_values``, ``b_vectors`` and
+        perhaps ``brain``, a mask on the scan's grid.
+
+    Raises:
+        DataError: no case, or a bad one and ``skip_bad_cases`` is false.
+    """
+    if root.suffix == ".json" or (root / DATALIST_NAME).is_file():
+        cases = find_cases(root, channels)
+        return check_cases(cases, channels=channels, allow=allow, geometry=geometry, skip_bad_cases=skip_bad_cases)
+    scans, notes = find_diffusion_cases(root)
+    by_case = [apply_allow(inspect_scan(scan, geometry, b0_threshold, shell), allow) for scan in scans]
+    findings = [*notes, *(finding for of_case in by_case for finding in of_case)]
+    good = [scan for scan, of_case in zip(scans, by_case, strict=True) if not has_errors(of_case)]
+    if not skip_bad_cases or not good:
+        findings = refuse(findings)
+    return [_record(scan) for scan in good], findings
+
+
+def inspect_scan(
+    scan: DiffusionCase,
+    geometry: Geometry | None = None,
+    b0_threshold: float = B0_THRESHOLD,
+    shell: float | None = None,
+) -> list[Finding]:
+    """Check one scan's header and weighting, without reading its voxels."""
+    header, findings = examine(scan.dwi, geometry)
+    if header is not None:
+        findings = [*findings, *nifti.check_spacing(header), *nifti.check_memory(header)]
+        volumes = header.grid_shape[3] if len(header.grid_shape) == 4 else 1
+        try:
+            table = read_gradients(scan.b_values, scan.b_vectors)
+        except DataError as error:
+            findings += error.findings
+        else:
+            findings += check_gradients(table, volumes, b0_threshold, shell)[1]
+    if scan.mask is not None:
+        mask, wrong = examine(scan.mask, geometry)
+        findings += wrong
+        if mask is not None and header is not None:
+            found = nifti.check_same_grid(header, mask)
+            findings += [replace(finding, code="DWI012") for finding in found]
+    return [
+        replace(finding, case=finding.case or scan.name, file=finding.file or scan.dwi.name) for finding in findings
+    ]
+
+
+def _record(scan: DiffusionCase) -> Record:
+    files = {"dwi": scan.dwi, "b_values": scan.b_values, "b_vectors": scan.b_vectors, "brain": scan.mask}
+    paths = {key: str(path.absolute()) for key, path in files.items() if path is not None}
+    return {"case": scan.name, "subject": scan.subject, **paths}

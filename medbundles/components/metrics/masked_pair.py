@@ -1,0 +1,203 @@
+"""Base of metrics that compare a synthetic volume with the real one inside a mask."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from ignite.engine import Engine
+from monai.handlers.utils import from_engine
+from torch import Tensor
+
+from medbundles.components.distributed import rank, world_size
+from medbundles.components.metrics.bootstrap import Weights, percentile_interval
+from medbundles.components.metrics.case_metric import CaseMetric, Row, ScoredCase, case_of_tensors
+from medbundles.errors import ConfigurationError, DataError, Finding
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class MaskedPair:
+    """One case's volumes, cut to the box around the mask; what lies outside of the mask is 0 in both.
+
+    Attributes:
+        case: its name.
+        synthetic: ``(H, W, D)`` the prediction.
+        real: the same shape, what should have been predicted.
+        mask: the same shape, at least one voxel.
+    """
+
+    case: str
+    synthetic: Floats
+    real: Floats
+    mask: Mask
+
+    @classmethod
+    def of(cls, case: str, prediction: Tensor, label: Tensor, mask: Tensor) -> MaskedPair:
+        """Cut and clear three tensors ``(1, H, W, D)``; the mask is 0 or 1.
+
+        Raises:
+            ConfigurationError: the shapes differ, or there are several channels.
+            DataError: the mask is empty (DWI012); inside of it the prediction (TRN003) or the real volume (NII002)
+                holds NaN or infinity.
+        """
+        shapes = [tuple(tensor.shape) for tensor in (prediction, label, mask)]
+        if len(set(shapes)) > 1 or len(shapes[0]) != 4 or shapes[0][0] != 1:
+            raise ConfigurationError(
+                f"case {case}: prediction {shapes[0]}, label {shapes[1]} and mask {shapes[2]} must be one channel on "
+                "one grid, (1, H, W, D)"
+            )
+        inside = _array(mask) > 0.5
+        if not inside.any():
+            fix = "prepare it again with another mask, or take the case out"
+            raise DataError(findings=[Finding("DWI012", "error", "the brain mask is empty", fix, case=case)])
+        box = bounding_box(inside)
+        inside = inside[box]
+        synthetic, real = (np.where(inside, _array(tensor)[box], 0.0) for tensor in (prediction, label))
+        refuse_broken_prediction(case, synthetic)
+        if not np.isfinite(real).all():
+            message, fix = "the real volume holds NaN or infinity inside the mask", "repair the file or take it out"
+            raise DataError(findings=[Finding("NII002", "error", message, fix, case=case)])
+        return cls(case, synthetic, real, inside)
+
+
+class MaskedPairMetric(CaseMetric[Row]):
+    """Collect one row a case of synthetic volumes; see :class:`CaseMetric`.
+
+    The output transform also sees what MONAI leaves in the engine's batch, above all the mask. :meth:`summary` has the
+    mean over cases of each of :attr:`figures` and its 95 % interval by case; a case in which a figure is undefined is
+    left out of its mean and counted under ``undefined``.
+
+    Args:
+        output_transform: takes the engine's output to ``(pred, label, mask)``; the default is
+            ``from_engine(["pred", "label", "mask"])``.
+    """
+
+    figures: ClassVar[tuple[str, ...]]
+    score_name: ClassVar[str]
+
+    def __init__(self, output_transform: Callable[[Any], Any] | None = None) -> None:
+        super().__init__(output_transform or from_engine(["pred", "label", "mask"]))
+
+    @abstractmethod
+    def compare(self, pair: MaskedPair) -> Row:
+        """Return the row of one case; its ``as_dict`` holds :attr:`figures`, None where one is undefined."""
+
+    def measure(self, scored: ScoredCase) -> Row:
+        """Refuse a case without a mask: :meth:`compare` is what measures here.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        raise ConfigurationError(f"case {scored.case}: {type(self).__name__} compares volumes inside a mask")
+
+    def iteration_completed(self, engine: Engine) -> None:
+        """Measure an iteration's output together with its batch."""
+        output = engine.state.output
+        engine.state.output = joined_items(engine.state.batch, output)
+        try:
+            super().iteration_completed(engine)
+        finally:
+            engine.state.output = output
+
+    def update(self, output: Sequence[Any]) -> None:
+        """Add the rows of ``(pred, label, mask)``: batches ``(B, 1, H, W, D)`` or lists of ``(1, H, W, D)``.
+
+        Raises:
+            ConfigurationError: something is missing, or the shapes differ.
+            DataError: see :meth:`MaskedPair.of`.
+        """
+        if len(output) != 3:
+            raise ConfigurationError(f"output_transform must give pred, label and mask, found {len(output)} part(s)")
+        for prediction, label, mask in zip(*output, strict=True):
+            name = case_of_tensors(label, prediction) or f"case_{rank() + len(self._rows) * world_size():04d}"
+            self._rows.append(self.compare(MaskedPair.of(name, prediction.detach(), label.detach(), mask.detach())))
+        self._all_rows = None
+
+    def score(self, rows: Sequence[Row]) -> float:
+        """Return the mean of :attr:`score_name` over cases; NaN where it is undefined in all of them."""
+        return float(_mean(_column(rows, self.score_name), np.ones((1, len(rows)), np.int64))[0])
+
+    def summary(self) -> dict[str, Any]:
+        """Return the mean of each figure over cases, its 95 % interval by case, and where figures are undefined."""
+        columns = {figure: _column(self.rows, figure) for figure in self.figures}
+        once = np.ones((1, len(self.rows)), np.int64)
+        return {
+            "n": len(self.rows),
+            "undefined": {figure: int(np.isnan(values).sum()) for figure, values in columns.items()},
+            **{figure: defined(_mean(values, once)[0]) for figure, values in columns.items()},
+            "intervals": {figure: _interval(values) for figure, values in columns.items()},
+        }
+
+
+def joined_items(batch: Any, output: Any) -> Any:
+    """Return an engine's output as one dictionary an item, with what MONAI leaves in the batch.
+
+    Args:
+        batch: the engine's batch, collated or taken apart.
+        output: its output, the same way; it wins where both have a key. Anything but dictionaries is returned as is.
+    """
+    if isinstance(batch, list) and isinstance(output, list):
+        return [{**before, **after} for before, after in zip(batch, output, strict=True)]
+    if not isinstance(batch, Mapping) or not isinstance(output, Mapping) or "pred" not in output:
+        return output
+    size, joined = len(output["pred"]), {**batch, **output}
+    each = {key: value for key, value in joined.items() if _has_items(value, size)}
+    return [{**joined, **{key: value[number] for key, value in each.items()}} for number in range(size)]
+
+
+def _has_items(value: Any, size: int) -> bool:
+    return (isinstance(value, list) or (isinstance(value, Tensor) and value.ndim > 0)) and len(value) == size
+
+
+def bounding_box(mask: Mask) -> tuple[slice, ...]:
+    """Return the smallest box around the voxels of a mask that has at least one."""
+    box = []
+    for axis in range(mask.ndim):
+        occupied = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+        box.append(slice(int(occupied[0]), int(occupied[-1]) + 1))
+    return tuple(box)
+
+
+def refuse_broken_prediction(case: str, values: npt.NDArray[Any]) -> None:
+    """Refuse predicted values that are no numbers.
+
+    Raises:
+        DataError: there are NaN or infinities (TRN003).
+    """
+    if not np.isfinite(values).all():
+        message = "the prediction holds NaN or infinity inside the mask"
+        fix = "the weights hold NaN, or the image does; use an earlier checkpoint"
+        raise DataError(findings=[Finding("TRN003", "error", message, fix, case=case)])
+
+
+def defined(value: float) -> float | None:
+    """Return a figure, or None where it is undefined."""
+    return float(value) if np.isfinite(value) else None
+
+
+def _column(rows: Sequence[Row], figure: str) -> Floats:
+    values = [row.as_dict()[figure] for row in rows]
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _mean(values: Floats, weights: Weights) -> Floats:
+    """Return for each row of ``weights`` the mean over the cases where the figure is defined."""
+    known = np.isfinite(values)
+    counted = weights @ known
+    total = weights @ np.where(known, values, 0.0)
+    return np.asarray(np.divide(total, counted, out=np.full(len(weights), np.nan), where=counted > 0))
+
+
+def _interval(values: Floats) -> list[float] | None:
+    return percentile_interval(len(values), lambda weights: _mean(values, weights))
+
+
+def _array(tensor: Tensor) -> npt.NDArray[Any]:
+    return np.asarray(tensor.detach().cpu()[0], dtype=np.float64)

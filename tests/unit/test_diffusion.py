@@ -187,3 +187,10 @@ def test_groups_stand_for_their_channels_in_order() -> None:
 def test_channels_that_cannot_be_meant_are_refused(names: list[str], said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         parse_channels(names)
+
+
+def test_directions_keep_their_length_on_a_grid_that_rounding_has_skewed() -> None:
+    skewed = np.diag([-2.0, 2.0, 2.5, 1.0])
+    skewed[0, 1] = 0.05
+    directions = world_directions(np.eye(3), skewed)
+    assert np.linalg.norm(directions, axis=1) == pytest.approx(1.0, abs=1e-6)

@@ -50,7 +50,9 @@ def world_directions(directions: Floats, affine: Affine) -> Floats:
     FSL counts along the image's own axes, and mirrors the first one where the affine's determinant is positive; so the
     same file means other directions with another orientation of the image.
     """
-    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    # The nearest axes at right angles: rounding leaves stored ones slightly skewed, and a direction has length 1.
+    left, _, right = np.linalg.svd(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))
+    axes = left @ right
     mirrored = np.array([-1.0 if np.linalg.det(axes) > 0 else 1.0, 1.0, 1.0])
     return np.asarray((directions * mirrored) @ axes.T)
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from medbundles.cli import check, copy, doctor, export, info, prepare, run, samples
+from medbundles.cli import check, copy, doctor, export, generalize, info, prepare, run, samples
 from medbundles.errors import EnvironmentFailure, MedbundlesError, causes
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # In the order in which a new user needs them.
-for command in (samples, prepare, check, run, export, copy, info, doctor):
+for command in (samples, prepare, check, run, generalize, export, copy, info, doctor):
     command.register(app)
 
 

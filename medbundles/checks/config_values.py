@@ -121,7 +121,6 @@ RULES: dict[str, Rule] = {
     "slices": Rule("an odd whole number from 1", lambda value: _is_whole(value, 1) and value % 2 == 1),
     "crop_size": SHAPE,
     "patch_size": SHAPE,
-    "channels": Rule("a list of names", lambda value: _are_texts(value) and len(value) > 0),
     "mirror": PROBABILITY,
     "ssim_weight": NOT_NEGATIVE,
     "adversarial_weight": NOT_NEGATIVE,

@@ -74,7 +74,7 @@ def test_keys_are_those_of_the_configurations() -> None:
         if path.name in {"train.yaml", "inference.yaml", "second_stage.yaml", "malignancy.yaml"}:
             configured |= set(yaml.safe_load(path.read_text(encoding="utf-8").split("# === Components")[0]))
     listed = {key for cell in first_cells(REFERENCE / "keys.md") for key in re.findall(r"`(\w+)`", cell)}
-    assert listed - {"part", "table", "most_per_scan"} == configured - {"imports"}
+    assert listed - {"part", "tissue", "table", "most_per_scan"} == configured - {"imports"}
 
 
 @pytest.mark.parametrize(

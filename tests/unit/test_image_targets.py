@@ -28,7 +28,9 @@ def folder(tmp_path: Path) -> Path:
         for number, name in enumerate(CHANNELS):
             values = generator.normal(number, 0.1, (6, 7, 8)).astype(np.float32)
             write_volume(tmp_path / "images" / f"{case}_{name}.nii.gz", values, AFFINE)
-        write_volume(tmp_path / "labels" / f"{case}.nii.gz", generator.normal(size=(6, 7, 8)).astype(np.float32), AFFINE)
+        write_volume(
+            tmp_path / "labels" / f"{case}.nii.gz", generator.normal(size=(6, 7, 8)).astype(np.float32), AFFINE
+        )
         write_volume(tmp_path / "masks" / f"{case}.nii.gz", np.ones((6, 7, 8), np.uint8), AFFINE)
     listed = [record(case, fold) for fold, case in enumerate(("anna", "ben"))]
     (tmp_path / "datalist.json").write_text(json.dumps({"channels": CHANNELS, "training": listed, "testing": []}))
@@ -106,7 +108,11 @@ def test_a_target_with_nan_is_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize(("grid", "expected"), [("dwi", "dwi"), (1.5, 1.5), ("t1w", 0.9)])
 def test_the_fingerprint_says_the_networks_grid(tmp_path: Path, grid: Any, expected: Any) -> None:
-    content = {"grid": grid, "summary": {"spacing_mm": {"median": [1.0, 0.9, 1.2]}}, "t1w": {"mean": 500.0, "std": 90.0}}
+    content = {
+        "grid": grid,
+        "summary": {"spacing_mm": {"median": [1.0, 0.9, 1.2]}},
+        "t1w": {"mean": 500.0, "std": 90.0},
+    }
     (tmp_path / "fingerprint.json").write_text(json.dumps(content))
     assert network_grid(tmp_path) == expected
     assert target_statistics(tmp_path) == {"mean": 500.0, "std": 90.0}

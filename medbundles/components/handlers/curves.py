@@ -19,8 +19,19 @@ TRAINING, VALIDATION = "training", "validation"
 # Color and marker of a line; both differ, so that they can be told apart in gray, too.
 STYLES = {TRAINING: ("#1f5a94", "o"), VALIDATION: ("#1b8a5a", "s")}
 BEST_COLOR, GRID_COLOR = "#d95f02", "#dddddd"
-FRACTIONS = ("sensitivity", "recall", "precision", "dice", "f1", "auc")
-SPELLINGS = {"dice": "Dice", "f1": "F1", "malignancy_auc": "malignancy AUC"}
+FRACTIONS = ("sensitivity", "recall", "precision", "dice", "f1", "auc", "ssim")
+# Errors of networks that make images, in the units of a z-scored volume.
+ERRORS = {"mae": "z units", "mse": "squared z units"}
+SPELLINGS = {
+    "dice": "Dice",
+    "f1": "F1",
+    "mae": "mean absolute error",
+    "malignancy_auc": "malignancy AUC",
+    "mse": "mean squared error",
+    "psnr": "PSNR in dB",
+    "ssim": "SSIM",
+    "tissue_dice": "tissue Dice",
+}
 
 
 @dataclass(frozen=True)
@@ -122,6 +133,8 @@ def _panel(group: str, name: str, scores: Mapping[str, str | None] | None) -> Pa
         return Panel(_words(figure.removesuffix("_percent")) + suffix, "percent of label", from_zero=True)
     if "_per_" in figure:
         return Panel(_words(figure) + suffix, _words(figure), from_zero=True)
+    if figure in ERRORS:
+        return Panel(_words(figure) + suffix, ERRORS[figure], from_zero=True)
     if figure.rpartition("_")[2] in FRACTIONS:
         return Panel(_words(figure) + suffix, f"{_words(figure)}, 0 to 1", from_zero=True)
     return Panel(_words(figure) + suffix, _words(figure))

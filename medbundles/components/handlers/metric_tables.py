@@ -21,6 +21,9 @@ FROC_NAME = "froc.png"
 # The metrics whose curves are drawn.
 CURVES = (LesionDetection, NoduleDetection)
 
+# Figures that need no more words than their names.
+PLAIN_FIGURES = ("mae", "ssim", "tissue_dice")
+
 # As many metrics have a line each.
 LONG_LIST = 5
 
@@ -87,6 +90,9 @@ def headlines(summary: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         if "auc" in content:
             found = f"{content['malignant_found']} malignant and {content['benign_found']} benign nodules found"
             yield f"area under the ROC curve {_value('auc', content)} of {found}"
+        for figure in PLAIN_FIGURES:
+            if figure in content:
+                yield f"{_called(figure, name, summary).replace('_', ' ')} {_value(figure, content)}"
         if "dice" in content:
             yield f"{_called('dice', name, summary)} {_value('dice', content)}"
         if "sensitivity" in content:

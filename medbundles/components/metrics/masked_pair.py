@@ -53,7 +53,7 @@ class MaskedPair:
                 f"case {case}: prediction {shapes[0]}, label {shapes[1]} and mask {shapes[2]} must be one channel on "
                 "one grid, (1, H, W, D)"
             )
-        inside = _array(mask) > 0.5
+        inside = _array(mask) > 0.0
         if not inside.any():
             fix = "prepare it again with another mask, or take the case out"
             raise DataError(findings=[Finding("DWI012", "error", "the brain mask is empty", fix, case=case)])
@@ -200,4 +200,5 @@ def _interval(values: Floats) -> list[float] | None:
 
 
 def _array(tensor: Tensor) -> npt.NDArray[Any]:
-    return np.asarray(tensor.detach().cpu()[0], dtype=np.float64)
+    array: npt.NDArray[Any] = np.asarray(tensor[0].detach().cpu().double())
+    return array

@@ -11,6 +11,7 @@ from medbundles.components.transforms.rand_mirror import RandMirrorLeftRightd
 from medbundles.components.transforms.rescore_findings import RescoreFindingsd
 from medbundles.components.transforms.save_prediction import SavePredictiond
 from medbundles.components.transforms.save_preview import SavePreviewd
+from medbundles.components.transforms.save_synthesis import SaveSynthesisd
 from medbundles.components.transforms.segmentation_augmentation import SegmentationAugmentation
 from medbundles.components.transforms.slice_stack import RandSliceStackd, stack_indices
 from medbundles.components.transforms.smooth_probability import SmoothProbabilityd
@@ -29,6 +30,7 @@ __all__ = [
     "RescoreFindingsd",
     "SavePredictiond",
     "SavePreviewd",
+    "SaveSynthesisd",
     "SegmentationAugmentation",
     "SmoothProbabilityd",
     "TissuePointsd",

@@ -97,10 +97,10 @@ class MixedSiteSampler(Sampler[list[Draw]]):
             kind, count = BACKGROUND, self.counts[HARD_NEGATIVE]
         else:
             count = self.counts[kind]
+        if not count:
+            return []  # a bundle without sites has none to ask for
         pool = self._pool(kind)
-        rounds = [generator.permutation(len(pool)) for _ in range(math.ceil(count / len(pool)))] if count else []
-        if not rounds:
-            return []
+        rounds = [generator.permutation(len(pool)) for _ in range(math.ceil(count / len(pool)))]
         chosen = np.concatenate(rounds)[:count]
         seeds = generator.integers(0, 2**32 - 1, size=count)
         return [

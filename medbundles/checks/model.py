@@ -48,12 +48,15 @@ def _check_channels(model: Mapping[str, Any]) -> list[str]:
 
 
 def _check_labels(model: Mapping[str, Any]) -> list[str]:
-    """Compare the labels with the network's output channels, one each, the background's among them or not."""
+    """Compare the labels with the network's output channels, one each, the background's among them or not.
+
+    A network without labels makes an image.
+    """
     labels, arguments = model.get("labels", {}), model["network"].get("arguments")
     if not all(str(value).isdecimal() for value in labels):
         return [f"labels are {sorted(labels)}, expected whole numbers"]
     channels = arguments.get("out_channels") if isinstance(arguments, Mapping) else None
-    if not isinstance(channels, int) or len(labels) - channels in (0, 1):
+    if not labels or not isinstance(channels, int) or len(labels) - channels in (0, 1):
         return []
     return [f"labels names {len(labels)} values, but the network has {channels} output channels"]
 

@@ -14,14 +14,19 @@ import pytest
 
 from medbundles.io.datalist import write_datalist
 from medbundles.io.images import write_volume
+from tests.bundles.heads import write_prepared
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = "bundles/lung_nodule_ct_segmentation/configs"
+HEAD_CONFIGS = "bundles/t1w_synthesis/configs"
 # What makes a training a matter of seconds.
 QUICK = ("--max_epochs", "2", "--samples_per_epoch", "48", "--val_interval", "1", "--preview_cases", "2")
 
 # Enough for a network that finds something: its findings are compared, not judged.
 SOME = ("--max_epochs", "2", "--samples_per_epoch", "480", "--val_interval", "1", "--preview_cases", "2")
+
+# Blocks as small as the networks take.
+QUICK_HEADS = ("--max_epochs", "2", "--samples_per_epoch", "8", "--val_interval", "1", "--patch_size", "[32,32,32]")
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -100,5 +105,31 @@ def trained(train: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a short training that every test of evaluation and inference shares."""
     folder = tmp_path_factory.mktemp("trained") / "run"
     result = train(folder, quick=SOME)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def head_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared folder of small heads: four for training in two folds, one for testing."""
+    return write_prepared(tmp_path_factory.mktemp("heads"))
+
+
+@pytest.fixture(scope="session")
+def train_heads(python: Run, head_data: Path) -> Run:
+    """``train_heads(output_dir, *overrides)`` by MONAI's own command on the small heads."""
+
+    def run(output_dir: Path, *overrides: str | Path) -> subprocess.CompletedProcess[str]:
+        bundle = ("-m", "monai.bundle", "run", "training", "--config_file", f"{HEAD_CONFIGS}/train.yaml")
+        return python(*bundle, "--dataset_dir", head_data, "--output_dir", output_dir, *QUICK_HEADS, *overrides)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained_heads(train_heads: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a short training of t1w_synthesis."""
+    folder = tmp_path_factory.mktemp("trained_heads") / "run"
+    result = train_heads(folder)
     assert result.returncode == 0, result.stdout + result.stderr
     return folder

@@ -22,6 +22,7 @@ from medbundles.errors import MISFITS, ConfigurationError, Finding, MedbundlesEr
 # Where MONAI's rules for bundles put the objects.
 NETWORK = "network_def"
 LOSS = "train::trainer::loss_function"
+DISCRIMINATOR = "discriminator"
 INFERERS = {"train": "validate::inferer", "evaluate": "validate::inferer", "infer": "inferer"}
 # Batches of more pixels are tried smaller first; what every network of the field takes, by number of axes.
 LARGEST_BATCH = 1 << 15
@@ -62,6 +63,8 @@ def rehearse(
                 findings += _try_training(network, patch, loss if labeled else None, label_channels) if patch else []
             fed = _fed_by(inferer, len(channels or ("image",)))
             findings += _try_network(network, fed, INFERERS[kind])[1] if fed and not findings else []
+    if kind == "train" and DISCRIMINATOR in parser:
+        findings += _try_discriminator(parser, findings)
     if findings:
         raise ConfigurationError(findings=findings)
 
@@ -106,6 +109,30 @@ def _try_training(network: nn.Module, shape: tuple[int, ...], loss: Any, label_c
     labels = "one" if label_channels == 1 else label_channels
     message = f"{LOSS} does not take {output.shape[1]} output channel(s) and a label of {labels}: {reason}"
     return [*findings, Finding("CFG002", "error", message, "correct out_channels or the loss's arguments")]
+
+
+def _try_discriminator(parser: ConfigParser, found: list[Finding]) -> list[Finding]:
+    """Show the discriminator a slice of each axis, where there is one that will be asked."""
+    weights = [parser.get_parsed_content(f"{name}_weight", default=0) for name in ("adversarial", "feature_matching")]
+    patch = parser.get_parsed_content("patch_size", default=None)
+    network = None if found or not any(weights) else _built(parser, DISCRIMINATOR, found)
+    if not isinstance(network, nn.Module) or not isinstance(patch, list) or len(patch) != 3:
+        return []
+    device = _device_of(network)
+    condition = None
+    if parser.get_parsed_content("conditional", default=False):
+        condition = torch.zeros(1, len(parser.get_parsed_content("channels")), *patch, device=device)
+    slices = [torch.tensor([[0, size // 2]], device=device) for size in patch]
+    with _unchanged(network):
+        network.train()  # what it refuses in training only, such as normalizing a single value
+        try:
+            network(torch.zeros(1, 1, *patch, device=device), slices, condition)
+        except (*MISFITS, MemoryError) as error:
+            reason = reason_of(error)
+        else:
+            return []
+    message = f"{DISCRIMINATOR} does not take slices of blocks of {_sizes(patch)}: {reason}"
+    return [Finding("CFG002", "error", message, "choose a larger patch_size or a smaller discriminator")]
 
 
 def _try_network(network: nn.Module, shape: tuple[int, ...], source: str) -> tuple[Any, list[Finding]]:

@@ -147,7 +147,7 @@ def convert(bundle: Path, weights: Path, models: Path, formats: Sequence[str], m
     if not formats:
         return []
     from medbundles import formats as writers
-    from medbundles.components.networks import load_weights
+    from medbundles.components.networks import load_weights, read_weights
 
     with one_config(bundle, weights) as parser:
         network: torch.nn.Module = parser.get_parsed_content("network_def")
@@ -155,8 +155,14 @@ def convert(bundle: Path, weights: Path, models: Path, formats: Sequence[str], m
         network.cpu().eval()
         images, dynamic = example_images(json.loads(metadata))
         notes: list[str] = []
+        others = [path for path in sorted(models.glob("*.pt")) if path.name != WEIGHTS_NAME]
         if "safetensors" in formats:
-            writers.write_safetensors(models / "model.safetensors", network)
+            writers.write_safetensors(models / "model.safetensors", network.state_dict())
+            for path in others:
+                writers.write_safetensors(path.with_suffix(".safetensors"), read_weights(path))
+        if others and {"torchscript", "onnx"} & {*formats}:
+            names = ", ".join(path.name for path in others)
+            notes.append(f"model.ts and model.onnx hold the network of model.pt alone; {names} has no such file")
         if "torchscript" in formats:
             try:
                 writers.write_torchscript(models / "model.ts", network, images[0], torchscript_extras(bundle, metadata))

@@ -30,11 +30,11 @@ class ParityError(MedbundlesError):
     """A converted network answers differently than the original: a bug, never a file to ship."""
 
 
-def write_safetensors(path: str | os.PathLike[str], network: nn.Module) -> None:
-    """Write the network's parameters and buffers, names as in ``model.pt``."""
+def write_safetensors(path: str | os.PathLike[str], tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write a network's parameters and buffers, names as in ``model.pt``."""
     import safetensors.torch
 
-    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
+    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
         safetensors.torch.save_file(state, temporary)
     compare("safetensors", state, safetensors.torch.load_file(path))

@@ -108,6 +108,19 @@ def classes_of(model: Model) -> dict[str, tuple[int, int, int]]:
     return {name: _rgb(colors.get(name, UNNAMED_COLOR)) for name in names}
 
 
+def thresholds_of(model: Model, second_stage: str | None = "auto") -> dict[str, Any]:
+    """Return the thresholds for what will be judged: by both looks, or by the first alone, whose scale is another.
+
+    Args:
+        model: the content of ``model.json``.
+        second_stage: ``none`` (or None) leaves the second look of a model out.
+    """
+    second = model.get("postprocessing", {}).get("second_stage") or {}
+    alone = second.get("first_look_thresholds") if second_stage in (None, "none") else None
+    thresholds: dict[str, Any] = alone or model["thresholds"]
+    return thresholds
+
+
 def _rgb(color: list[int]) -> tuple[int, int, int]:
     red, green, blue = color
     return int(red), int(green), int(blue)

@@ -152,3 +152,19 @@ def test_an_inferer_that_disagrees_with_the_network_is_refused_before_any_output
     assert "error[CFG002] network_def does not take 5 channel(s)" in result.stderr
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_cases_in_folders_of_their_own_keep_their_names_in_every_table(
+    python: Run, chest_data: Path, trained: Path, tmp_path: Path
+) -> None:
+    for number, case in enumerate(("anna", "ben")):
+        (tmp_path / "scans" / case).mkdir(parents=True)
+        shutil.copy(chest_data / "images" / f"chest {number}.nii.gz", tmp_path / "scans" / case / "ct.nii.gz")
+    command = ("-m", "medbundles", "infer", BUNDLE, "--dataset_dir", tmp_path / "scans", "--output_dir", tmp_path / "out")
+    result = python(*command, "--weights", trained, "--peak_threshold", "0")
+    assert result.returncode == 0, result.stdout + result.stderr
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [row["case"] for row in summary["cases"]] == ["anna", "ben"]
+    with (tmp_path / "out" / "nodules.csv").open() as table:
+        assert {row["case"] for row in csv.DictReader(table)} <= {"anna", "ben"}
+    assert sorted(path.name for path in tmp_path.glob("out/*_seg.nii.gz")) == ["anna_seg.nii.gz", "ben_seg.nii.gz"]

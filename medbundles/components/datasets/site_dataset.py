@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from functools import cached_property
@@ -16,6 +17,8 @@ from medbundles.components.datasets.seeded_transforms import SeededTransforms
 from medbundles.errors import DataError, Finding
 from medbundles.io.grids import flip_lps, to_index
 from medbundles.io.hard_negatives import HardNegative, by_case, read_hard_negatives
+
+logger = logging.getLogger(__name__)
 
 # Kinds of samples: around a site; anywhere in the tissue; at a place that only looks like a site; a whole slice.
 SITE, BACKGROUND, HARD_NEGATIVE, FULL_SLICE = KINDS = ("site", "background", "hard_negative", "full_slice")
@@ -59,12 +62,16 @@ class SiteDataset(MappedDataset):
     ) -> None:
         super().__init__(data, transform, cache_dir, cache_workers)
         self._seeded = SeededTransforms(self.transform)
+        self._table = hard_negatives
         self._places = by_case(read_hard_negatives(hard_negatives)) if hard_negatives else {}
 
     @cached_property
     def hard_negatives(self) -> list[tuple[int, int]]:
         """Every hard negative as ``(record, place of this record)``; cases of other parts of the list are left out."""
-        return [(index, place) for index in range(len(self.data)) for place in range(len(self._places_of(index)))]
+        places = [(index, place) for index in range(len(self.data)) for place in range(len(self._places_of(index)))]
+        if self._table and not places:
+            logger.warning("no hard negative of these cases in %s: background takes their share", self._table)
+        return places
 
     @cached_property
     def sites(self) -> list[tuple[int, int]]:

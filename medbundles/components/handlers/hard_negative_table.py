@@ -78,6 +78,10 @@ class HardNegativeTable:
         kept = [place for place in read_hard_negatives(self.path) if place.source != MINED] if self._exists() else []
         found = [place for places in mined.values() for place in places]
         write_hard_negatives(self.path, [*kept, *found])
+        if not found:
+            print(
+                "warning: no false positive was found; a training on this table has none to learn from", file=sys.stderr
+            )
         others = f" beside {len(kept)} given ones" if kept else ""
         print(
             f"{len(found)} hard negative(s) of {len(mined)} scan(s){others}: {self.path}", file=sys.stderr, flush=True

@@ -14,11 +14,11 @@ import torch.distributed
 from ignite.engine import Engine, Events
 from monai.data.meta_tensor import MetaTensor
 
+from medbundles.components.metrics.case_metric import case_of_tensors
 from medbundles.components.nodules import MALIGNANT, Nodule, find_nodules
 from medbundles.components.transforms.save_prediction import as_array, stored_channels, stored_grid
 from medbundles.errors import OutputConflict
 from medbundles.io.atomic import write_csv, write_json
-from medbundles.io.grids import case_name
 
 AXES = ("x", "y", "z")
 COLUMNS = (
@@ -176,7 +176,7 @@ def _tell(folder: Path, nodules: Sequence[Nodule], cases: int, classes: Mapping[
 
 
 def _case(item: Mapping[str, Any], prediction: MetaTensor) -> str:
-    return str(item["case"]) if "case" in item else case_name(str(prediction.meta["filename_or_obj"]))
+    return str(item["case"]) if "case" in item else case_of_tensors(prediction) or "unknown"
 
 
 def _gathered(findings: dict[str, list[Nodule]]) -> dict[str, list[Nodule]]:

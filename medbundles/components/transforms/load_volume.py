@@ -33,8 +33,8 @@ class LoadVolumed(MapTransform):
 
     Takes the place of ``LoadImaged``, ``EnsureChannelFirstd`` and ``Orientationd``: one copy, no conversion to float
     (a chest CT of 300 slices stays 157 MB), no resampling, and the geometry rule of this package instead of ITK's.
-    The meta data hold ``affine`` (RAS), ``original_affine`` and ``spatial_shape`` (the file's), and
-    ``filename_or_obj``; :class:`medbundles.components.transforms.SavePredictiond` returns to the file's grid with them.
+    The meta data hold ``affine`` (RAS), ``original_affine`` and ``spatial_shape`` (the file's), ``filename_or_obj`` and
+    the item's ``case``; :class:`medbundles.components.transforms.SavePredictiond` returns to the file's grid with them.
 
     Args:
         keys: items that hold a path, or a list of them.
@@ -75,6 +75,9 @@ class LoadVolumed(MapTransform):
             try:
                 volumes = [self._load(path) for path in paths]
                 item[key] = volumes[0] if len(volumes) == 1 else _stacked(volumes, paths)
+                if "case" in item:
+                    # What an engine passes on are tensors: of CASE/ct.nii.gz they would know no more than "ct".
+                    item[key].meta["case"] = str(item["case"])
             except DataError as error:
                 case = str(item["case"]) if "case" in item else None
                 raise DataError(error.message, [replace(finding, case=case) for finding in error.findings]) from error

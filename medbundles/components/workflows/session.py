@@ -81,6 +81,7 @@ class RunSession:
         skip_bad_cases: whether an inference goes on with the good cases; it then ends with exit code 7.
         image_target: whether labels are images to be synthesized, inside the records' masks.
         find_cases: finds and checks the cases of an inference that are no plain images (:class:`RunData`).
+        called: what the user is told has ended; the default is ``kind``.
 
     Attributes:
         records: after :meth:`begin` the cases of an inference or an evaluation that passed the checks.
@@ -116,8 +117,10 @@ class RunSession:
         skip_bad_cases: bool = False,
         image_target: bool = False,
         find_cases: CaseFinder | None = None,
+        called: str | None = None,
     ) -> None:
         self.kind = kind
+        self.called = called or kind
         self.bundle = bundle
         self.output_dir = Path(output_dir)
         self.device = device
@@ -219,7 +222,7 @@ class RunSession:
             refuse(Interrupted(f"interrupted{again}"))
         self.close("completed")
         if is_writer():
-            print(f"{self.kind} completed: {self.output_dir}", file=sys.stderr, flush=True)
+            print(f"{self.called} completed: {self.output_dir}", file=sys.stderr, flush=True)
         refused = [finding for finding in self.findings if finding.level == "error"]
         if refused:
             cases = sorted({str(finding.case) for finding in refused})
@@ -303,6 +306,9 @@ class RunSession:
         self._record = RunRecord(self.output_dir, content if earlier is None else continue_record(earlier, content))
         self._record.write()
         endings.watch(self)
+        if self.kind != "train" and self.weights:
+            released = "" if self._weights else " (the released ones)"
+            print(f"weights: {self.weights[0]}{released}", file=sys.stderr, flush=True)
 
 
 def _tuple(items: Sequence[Any] | None) -> tuple[Any, ...] | None:

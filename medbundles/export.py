@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import medbundles
 from medbundles.checks.vendored import HASH_NAME, package_hash, vendored_files
 from medbundles.described_metadata import described_metadata
-from medbundles.errors import ConfigurationError, Finding, OutputConflict
+from medbundles.errors import ConfigurationError, DataError, Finding, OutputConflict
 from medbundles.io.atomic import atomic_path
 from medbundles.io.hashing import sha256_file
-from medbundles.io.model_json import MODEL_JSON, WEIGHTS_NAME, locate_weights, read_model
+from medbundles.io.model_json import MODEL_JSON, WEIGHTS_NAME, Model, locate_weights, read_model
 from medbundles.registry import METADATA, RESULTS, bundle_folder, read_json, with_bundle_root
 from medbundles.weights_page import weights_page
 
@@ -87,7 +87,7 @@ def export_bundle(
 
         require_onnx()
     source = locate_weights(bundle, weights)
-    read_model(source)
+    refuse_incomplete(source, read_model(source))
     with tempfile.TemporaryDirectory(prefix="medbundles-export-") as scratch:
         root = Path(scratch) / title
         stage_sources(bundle, root)
@@ -99,6 +99,29 @@ def export_bundle(
         with atomic_path(target) as temporary:
             write_zip(root, temporary)
         return Export(target, tuple(_relative(root)), tuple(notes))
+
+
+def refuse_incomplete(source: Path, description: Model) -> None:
+    """Refuse weights whose companions, which ``model.json`` names, are not those it names; inference would.
+
+    Raises:
+        DataError: a file is missing (TRN011) or another one (TRN007).
+    """
+    findings = []
+    for name, expected in description["files"].items():
+        path = source.with_name(name)
+        if name in {source.name, WEIGHTS_NAME} or path.suffix != ".pt":
+            continue
+        fix = "copy all files of the run"
+        if not path.is_file():
+            findings.append(
+                Finding("TRN011", "error", f"no {name} beside {MODEL_JSON}, which names it", fix, file=name)
+            )
+        elif sha256_file(path) != expected:
+            message = f"not the file that {MODEL_JSON} describes (SHA-256 differs)"
+            findings.append(Finding("TRN007", "error", message, fix, file=name))
+    if findings:
+        raise DataError(findings=findings)
 
 
 def stage_sources(bundle: Path, root: Path) -> None:
@@ -152,6 +175,7 @@ def convert(bundle: Path, weights: Path, models: Path, formats: Sequence[str], m
     with one_config(bundle, weights) as parser:
         network: torch.nn.Module = parser.get_parsed_content("network_def")
         load_weights(network, weights)
+        _refuse_broken(network.state_dict(), weights.name)
         network.cpu().eval()
         images, dynamic = example_images(json.loads(metadata))
         notes: list[str] = []
@@ -171,6 +195,13 @@ def convert(bundle: Path, weights: Path, models: Path, formats: Sequence[str], m
         if "onnx" in formats:
             writers.write_onnx(models / "model.onnx", network, images, dynamic)
         return notes
+
+
+def _refuse_broken(tensors: Mapping[str, torch.Tensor], file: str) -> None:
+    broken = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if broken:
+        message = f"{len(broken)} tensors hold NaN or infinity, {broken[0]} for instance"
+        raise DataError(findings=[Finding("TRN003", "error", message, "use an earlier checkpoint", file=file)])
 
 
 @contextmanager

@@ -101,6 +101,7 @@ RULES: dict[str, Rule] = {
     "geometry": _one_of(None, "sform", "qform"),
     "part": _one_of("testing", "validation", "training"),
     "batch_size": _whole(1),
+    "most_per_scan": _whole(1),
     "full_slice_batch_size": _whole(1),
     "samples_per_epoch": _whole(1),
     "max_epochs": _whole(1),

@@ -8,6 +8,12 @@ from typing import Any
 from medbundles.checks.config_values import RULES
 from medbundles.errors import Finding
 
+# Points along an edge of a cube, and mm between them, beyond which no cube is meant.
+LARGEST_CUBE = 256
+LARGEST_SPACING_MM = 50.0
+
+# What inference always does; a model that says otherwise was made for something else.
+FIXED = {"orientation": "RAS", "spacing": None}
 PARTS = ("preprocessing", "postprocessing", "thresholds")
 
 
@@ -29,7 +35,12 @@ def check_description(model: Mapping[str, Any], file: str = "model.json") -> lis
         # Where a key may be null to mean "as model.json says", model.json itself has to say it.
         if key in RULES and (value is None or not RULES[key].fits(value))
     ]
-    wrong += _check_channels(model) + _check_labels(model)
+    wrong += _check_channels(model) + _check_labels(model) + _check_colors(model) + _check_second_stage(model)
+    wrong += [
+        f"preprocessing::{key} is {model['preprocessing'][key]!r}, expected {expected!r}"
+        for key, expected in FIXED.items()
+        if model["preprocessing"].get(key, expected) != expected
+    ]
     return [Finding("CFG004", "error", text, fix, file=file) for text in wrong]
 
 
@@ -59,6 +70,51 @@ def _check_labels(model: Mapping[str, Any]) -> list[str]:
     if not labels or not isinstance(channels, int) or len(labels) - channels in (0, 1):
         return []
     return [f"labels names {len(labels)} values, but the network has {channels} output channels"]
+
+
+def _check_colors(model: Mapping[str, Any]) -> list[str]:
+    colors = model.get("colors") or {}
+    if not isinstance(colors, Mapping):
+        return [f"colors is {colors!r}, expected a color for each label"]
+    return [
+        f"colors::{name} is {color!r}, expected three whole numbers from 0 to 255"
+        for name, color in colors.items()
+        if not (isinstance(color, list) and len(color) == 3 and all(_is_whole(part, 0, 255) for part in color))
+    ]
+
+
+def _check_second_stage(model: Mapping[str, Any]) -> list[str]:
+    """Judge the second network's description, where there is one: inference cuts cubes for it by these."""
+    second = (model.get("postprocessing") or {}).get("second_stage")
+    if second is None:
+        return []
+    name = "postprocessing::second_stage"
+    if not isinstance(second, Mapping) or not isinstance(second.get("network"), Mapping):
+        return [f"{name} is {second!r}, expected a file, a network, a size and spacings_mm"]
+    wrong = []
+    file, size, spacings = (second.get(key) for key in ("file", "size", "spacings_mm"))
+    if not isinstance(file, str) or not file.endswith(".pt") or "/" in file or "\\" in file:
+        wrong.append(f"{name}::file is {file!r}, expected the name of a .pt file beside model.json")
+    if not _is_whole(size, 2, LARGEST_CUBE):
+        wrong.append(f"{name}::size is {size!r}, expected a whole number from 2 to {LARGEST_CUBE}")
+    if not isinstance(spacings, list) or not spacings or not all(_is_distance(edge) for edge in spacings):
+        wrong.append(f"{name}::spacings_mm is {spacings!r}, expected distances above 0")
+    else:
+        arguments = second["network"].get("arguments")
+        channels = arguments.get("n_input_channels") if isinstance(arguments, Mapping) else None
+        if isinstance(channels, int) and channels != len(spacings):
+            wrong.append(
+                f"{name}::spacings_mm has {len(spacings)} entries, but its network has {channels} input channels"
+            )
+    return wrong
+
+
+def _is_whole(value: Any, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_distance(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < LARGEST_SPACING_MM
 
 
 def _are_names(value: Any) -> bool:

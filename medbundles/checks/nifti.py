@@ -21,6 +21,8 @@ Purpose = Literal["train", "infer"]
 # The least share of a chest, abdomen or head CT that is air; whole real scans have 20 % and more, boxes cut out of an
 # organ may have none (allow NII013 for them).
 LEAST_AIR_SHARE = 1e-3
+# Every part of a body holds something denser than fat; a CT whose offset was applied twice does not.
+LEAST_MAXIMUM_HU = -150
 # What one voxel costs during inference: stored as 32-bit number, its logit, its probability and the sum of weights
 # of overlapping windows.
 INFERENCE_BYTES_PER_VOXEL = 16
@@ -186,7 +188,7 @@ def check_contrast(facts: VoxelFacts, file: str) -> list[Finding]:
 
 
 def check_hounsfield(header: ImageHeader, facts: VoxelFacts) -> list[Finding]:
-    """NII013: a CT whose numbers cannot be HU, because the air that surrounds and fills a patient is missing."""
+    """NII013: a CT whose numbers cannot be HU, because air or all that is denser is missing."""
     if facts.nonfinite == facts.voxels:
         return []  # no number at all: NII002 says so
     expected = "expected air near -1000 HU"
@@ -199,6 +201,8 @@ def check_hounsfield(header: ImageHeader, facts: VoxelFacts) -> list[Finding]:
     elif facts.air_share < LEAST_AIR_SHARE:
         low, share = 100 * LEAST_AIR_SHARE, 100 * facts.air_share
         message = f"{found}, {share:.2g} % of the voxels between -1200 and -700, {expected} in {low:g} % or more"
+    elif facts.maximum < LEAST_MAXIMUM_HU:
+        message = f"{found} are not HU (was an offset applied twice?), expected soft tissue near 0 HU"
     elif facts.padding_share >= LEAST_AIR_SHARE:
         message = f"{100 * facts.padding_share:.1f} % padding below -1200 HU (lowest {facts.minimum:g}), read as air"
         return [_hounsfield("note", message, "", header)]

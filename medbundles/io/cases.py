@@ -18,9 +18,23 @@ SEPARATORS = ("_", "-", ".", " ")
 UNLISTED = ("images", "labels")
 # A case's name becomes the beginning of output files, so it must be one on every system.
 FORBIDDEN_IN_NAMES = frozenset('/\\:*?"<>|')
+# Bytes; with what outputs append to it, and a temporary prefix, it must stay within the 255 of most file systems.
+LONGEST_NAME = 200
 
 
 def find_cases(dataset_dir: str | os.PathLike[str], channels: Sequence[str]) -> list[Record]:
+    """Return the cases of :func:`look_for_cases`, all of them good.
+
+    Raises:
+        DataError: nothing there (TRN011), or a case that cannot be taken; everything at once.
+    """
+    found, findings = look_for_cases(dataset_dir, channels)
+    if findings:
+        raise DataError(findings=findings)
+    return found
+
+
+def look_for_cases(dataset_dir: str | os.PathLike[str], channels: Sequence[str]) -> tuple[list[Record], list[Finding]]:
     """Find the cases to predict.
 
     A folder with a data list gives its testing records (its training records when there are none). A folder of volumes
@@ -34,15 +48,15 @@ def find_cases(dataset_dir: str | os.PathLike[str], channels: Sequence[str]) -> 
 
     Returns:
         Records sorted by case: ``{"case", "image"}`` with absolute paths, ``image`` a list where there are several
-        channels in several files; records of a data list keep what else they hold.
+        channels in several files; records of a data list keep what else they hold. And an error for each case with a
+        missing or ambiguous contrast (NII008) or a name its outputs cannot have (NII016).
 
     Raises:
-        DataError: nothing there (TRN011), a missing or ambiguous contrast (NII008), two cases whose outputs would have
-            the same name (NII016); everything at once.
+        DataError: nothing there (TRN011).
     """
     root = Path(dataset_dir)
     if root.is_file() and root.suffix != ".json":
-        return [{"case": case_name(root), "image": str(root.absolute())}]
+        return [{"case": case_name(root), "image": str(root.absolute())}], []
     if root.suffix == ".json" or (root / DATALIST_NAME).is_file():
         listed = read_datalist(root)
         found = records(root, "testing", channels=channels) if listed["testing"] else _training(root, channels)
@@ -50,9 +64,7 @@ def find_cases(dataset_dir: str | os.PathLike[str], channels: Sequence[str]) -> 
     else:
         found, findings = _raw_cases(root, channels)
     findings += check_names(found)
-    if findings:
-        raise DataError(findings=findings)
-    return sorted(found, key=_case_of)
+    return sorted(found, key=_case_of), findings
 
 
 def _training(root: Path, channels: Sequence[str]) -> list[Record]:
@@ -150,6 +162,9 @@ def check_names(found: Iterable[Record]) -> list[Finding]:
         taken[unicodedata.normalize("NFC", case).casefold()].append(record)
         if FORBIDDEN_IN_NAMES & set(case) or case.strip(" .") != case or not case:
             message = f"{case!r} cannot be the beginning of a file's name"
+            findings.append(Finding("NII016", "error", message, "rename the case", case=case))
+        elif len(case.encode()) > LONGEST_NAME:
+            message = f"a name of {len(case.encode())} bytes, expected at most {LONGEST_NAME}: outputs append to it"
             findings.append(Finding("NII016", "error", message, "rename the case", case=case))
     for same in taken.values():
         if len(same) > 1:

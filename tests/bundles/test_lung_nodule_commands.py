@@ -160,7 +160,16 @@ def test_cases_in_folders_of_their_own_keep_their_names_in_every_table(
     for number, case in enumerate(("anna", "ben")):
         (tmp_path / "scans" / case).mkdir(parents=True)
         shutil.copy(chest_data / "images" / f"chest {number}.nii.gz", tmp_path / "scans" / case / "ct.nii.gz")
-    command = ("-m", "medbundles", "infer", BUNDLE, "--dataset_dir", tmp_path / "scans", "--output_dir", tmp_path / "out")
+    command = (
+        "-m",
+        "medbundles",
+        "infer",
+        BUNDLE,
+        "--dataset_dir",
+        tmp_path / "scans",
+        "--output_dir",
+        tmp_path / "out",
+    )
     result = python(*command, "--weights", trained, "--peak_threshold", "0")
     assert result.returncode == 0, result.stdout + result.stderr
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())

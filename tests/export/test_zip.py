@@ -95,6 +95,35 @@ def test_a_pickle_is_refused(run_folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out" / f"{BUNDLE}.zip").exists()
 
 
+@pytest.mark.parametrize(("content", "code"), [(None, "TRN011"), (b"another", "TRN007")])
+def test_a_missing_or_other_second_network_is_refused_as_inference_would(
+    run_folder: Path, tmp_path: Path, content: bytes | None, code: str
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run_folder, folder)
+    description = json.loads((folder / "model.json").read_text())
+    description["files"]["second_stage.pt"] = "0" * 64
+    (folder / "model.json").write_text(json.dumps(description))
+    if content is not None:
+        (folder / "second_stage.pt").write_bytes(content)
+    with pytest.raises(DataError, match=rf"{code}.*second_stage\.pt"):
+        export_bundle(BUNDLE, tmp_path / "out", folder)
+    assert not list(tmp_path.glob("out/*.zip"))
+
+
+def test_weights_with_nan_are_refused(run_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run_folder, folder)
+    state = torch.load(folder / "model.pt", weights_only=True)
+    next(tensor for tensor in state.values() if tensor.is_floating_point()).fill_(float("nan"))
+    torch.save(state, folder / "model.pt")
+    description = json.loads((folder / "model.json").read_text())
+    description["files"] = {"model.pt": sha256_file(folder / "model.pt")}
+    (folder / "model.json").write_text(json.dumps(description))
+    with pytest.raises(DataError, match="TRN003"):
+        export_bundle(BUNDLE, tmp_path / "out", folder)
+
+
 def test_a_misspelt_format_is_refused(run_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"onxx.*there is: safetensors, torchscript, onnx"):
         export_bundle(BUNDLE, tmp_path, run_folder, formats=[*FORMATS, "onxx"])

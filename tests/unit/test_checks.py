@@ -177,6 +177,15 @@ def test_bad_cases_refuse_all_or_are_left_out(two_cases: list[Record]) -> None:
     assert [(finding.code, finding.level) for finding in findings] == [("NII013", "error")]
 
 
+def test_a_scan_whose_offset_was_applied_twice_is_refused(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    shifted = generator.choice([-2024, -984], (12, 12, 12)).astype(np.int16)
+    write_volume(tmp_path / "shifted.nii.gz", shifted, np.eye(4))
+    case = {"case": "shifted", "image": str(tmp_path / "shifted.nii.gz")}
+    with pytest.raises(DataError, match=r"NII013.*applied twice"):
+        check_cases([case], channels=["ct"], modality="CT")
+
+
 def test_nothing_is_left_to_do_when_all_cases_are_bad(two_cases: list[Record]) -> None:
     with pytest.raises(DataError):
         check_cases(two_cases[1:], channels=["ct"], modality="CT", skip_bad_cases=True)

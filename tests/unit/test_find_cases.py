@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from medbundles.errors import DataError
-from medbundles.io.cases import find_cases
+from medbundles.io.cases import find_cases, look_for_cases
 from medbundles.io.lidc import is_lidc
 
 Layout = Callable[..., Path]
@@ -156,3 +156,18 @@ def test_cases_named_like_lidc_s_that_are_nifti_are_cases(layout: Layout) -> Non
 
 def test_lidc_as_downloaded_is_recognized(layout: Layout) -> None:
     assert is_lidc(layout("manifest/LIDC-IDRI-0001/1.2.3/4.5.6/000001.dcm"))
+
+
+def test_a_name_that_leaves_no_room_for_what_outputs_append_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ("a" * 240 + ".nii.gz")).touch()
+    with pytest.raises(DataError, match=r"NII016.*240 bytes"):
+        find_cases(tmp_path, ["ct"])
+
+
+def test_cases_that_cannot_be_taken_are_told_beside_those_that_can(tmp_path: Path) -> None:
+    for name in ("anna/ct.nii.gz", "ben/a.nii.gz", "ben/b.nii.gz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found, findings = look_for_cases(tmp_path, ["ct"])
+    assert [case["case"] for case in found] == ["anna"]
+    assert [(finding.code, finding.case) for finding in findings] == [("NII008", "ben")]

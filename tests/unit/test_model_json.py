@@ -14,7 +14,7 @@ from medbundles.components.handlers.model_record import command_line
 from medbundles.components.workflows import RunSession
 from medbundles.components.workflows.preflight import check_weights
 from medbundles.errors import ConfigurationError, DataError
-from medbundles.io.model_json import classes_of, read_model
+from medbundles.io.model_json import classes_of, read_model, thresholds_of
 
 
 def sha256_of_nothing() -> str:
@@ -97,6 +97,11 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
         (None, "labels", {"nodule": "1"}, "labels are ['nodule'], expected whole numbers"),
         (None, "image_channels", None, "image_channels is None, expected a list of names"),
         (None, "image_channels", [7], "image_channels is [7], expected a list of names"),
+        ("preprocessing", "orientation", "XYZ", "preprocessing::orientation is 'XYZ', expected 'RAS'"),
+        ("preprocessing", "spacing", [1, 1, 1], "preprocessing::spacing is [1, 1, 1], expected None"),
+        (None, "colors", {"nodule": [1, 2]}, "colors::nodule is [1, 2], expected three whole numbers"),
+        (None, "colors", [1], "colors is [1], expected a color for each label"),
+        (None, "postprocessing", {"second_stage": "yes"}, "postprocessing::second_stage is 'yes', expected a file"),
     ],
 )
 def test_values_that_cannot_be_meant_are_refused(part: str | None, key: str, value: Any, said: str) -> None:
@@ -104,6 +109,32 @@ def test_values_that_cannot_be_meant_are_refused(part: str | None, key: str, val
     (finding,) = check_description(MODEL | changed)
     assert finding.code == "CFG004"
     assert finding.message.startswith(said)
+
+
+SECOND = {"file": "second_stage.pt", "network": {"arguments": {"n_input_channels": 2}}, "size": 32}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("size", "32", "size is '32', expected a whole number from 2"),
+        ("size", 0, "size is 0, expected a whole number from 2"),
+        ("spacings_mm", [0.75], "spacings_mm has 1 entries, but its network has 2 input channels"),
+        ("spacings_mm", [0.75, -1], "spacings_mm is [0.75, -1], expected distances above 0"),
+        ("file", "../x/second_stage.pt", "file is '../x/second_stage.pt', expected the name"),
+    ],
+)
+def test_what_a_second_look_cannot_be_is_refused_by_its_key(key: str, value: Any, said: str) -> None:
+    second = SECOND | {"spacings_mm": [0.75, 1.5]} | {key: value}
+    (finding,) = check_description(MODEL | {"postprocessing": {"second_stage": second}})
+    assert finding.message.startswith(f"postprocessing::second_stage::{said}")
+
+
+def test_the_first_look_alone_has_thresholds_of_its_own() -> None:
+    model = MODEL | {"postprocessing": {"second_stage": {"first_look_thresholds": {"mask_threshold": 0.9}}}}
+    assert thresholds_of(model, "auto") == {"mask_threshold": 0.5}
+    assert thresholds_of(model, "none") == {"mask_threshold": 0.9}
+    assert thresholds_of(MODEL, "none") == {"mask_threshold": 0.5}
 
 
 def test_weights_under_another_name_or_in_another_format_are_still_those_described(tmp_path: Path) -> None:

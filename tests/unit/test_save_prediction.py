@@ -13,7 +13,7 @@ from monai.data.meta_tensor import MetaTensor
 from monai.transforms import CenterSpatialCropd
 
 from medbundles.components.transforms import LoadVolumed, SavePredictiond
-from medbundles.errors import OutputConflict
+from medbundles.errors import DataError, OutputConflict
 from medbundles.io.images import read_volume, write_volume
 
 ORIENTATIONS = [
@@ -105,6 +105,15 @@ def test_the_item_passes_on_unchanged(tmp_path: Path) -> None:
     item = predicted(tmp_path / "a.nii.gz")
     before = item["pred"].clone()
     assert torch.equal(SavePredictiond("pred", tmp_path)(item)["pred"], before)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_prediction_that_is_no_number_is_not_taken_for_nothing_found(tmp_path: Path, value: float) -> None:
+    item = predicted(tmp_path / "a.nii.gz")
+    item["pred"][0, 1, 1, 1] = value
+    with pytest.raises(DataError, match=r"TRN003.*scan 1"):
+        SavePredictiond("pred", tmp_path / "out")(item)
+    assert not list(tmp_path.glob("out/*"))
 
 
 def test_an_existing_file_is_not_replaced(tmp_path: Path) -> None:

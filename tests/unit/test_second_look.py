@@ -247,6 +247,15 @@ def test_an_unknown_setting_is_refused(tmp_path: Path) -> None:
         second_look(model_of(tmp_path), tmp_path / "model.pt", "yes")
 
 
+def test_a_second_network_that_says_no_number_is_refused_with_the_case() -> None:
+    class Broken(ByBrightness):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            return super().forward(batch) * float("nan")
+
+    with pytest.raises(DataError, match=r"TRN003.*anna"):
+        RescoreFindingsd(Broken(), 0.1)(found_item())
+
+
 def test_in_place_the_same_scores_are_written_over_the_input() -> None:
     item, expected = found_item(), RescoreFindingsd(ByBrightness(), 0.1)(found_item())["pred"]
     after = RescoreFindingsd(ByBrightness(), 0.1, in_place=True)(item)["pred"]

@@ -17,6 +17,7 @@ from medbundles.components.metrics.case_metric import case_of_tensors
 from medbundles.components.metrics.lesion_matching import find_components, overlaps
 from medbundles.components.regions import highest_channel
 from medbundles.components.transforms.save_prediction import as_array
+from medbundles.errors import ConfigurationError, Finding
 from medbundles.io.grids import flip_lps, to_world
 from medbundles.io.hard_negatives import MINED, HardNegative, read_hard_negatives, write_hard_negatives
 
@@ -46,8 +47,24 @@ class HardNegativeTable:
 
     def attach(self, engine: Engine) -> None:
         """Collect at every iteration of ``engine`` and write at its end."""
+        engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
         engine.add_event_handler(Events.COMPLETED, self.write)
+
+    def start(self, engine: Engine) -> None:
+        """Refuse a table that could not be written, before an hour of work and not after it.
+
+        Raises:
+            ConfigurationError: its path is a folder, or lies in none that can be made (CFG002).
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            usable = not self.path.is_dir() and os.access(self.path.parent, os.W_OK)
+        except OSError:
+            usable = False
+        if not usable:
+            message = f"table is {self.path}, expected a file in a folder that can be written"
+            raise ConfigurationError(findings=[Finding("CFG002", "error", message, "choose another --table")])
 
     def collect(self, engine: Engine) -> None:
         """Find the false positives in the items of one iteration."""

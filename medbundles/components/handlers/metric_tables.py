@@ -153,7 +153,7 @@ def draw_froc(path: Path, curves: Mapping[str, Froc]) -> None:
     axes = figure.subplots()
     for name, curve in curves.items():
         axes.step(curve.false_positives_per_scan, curve.sensitivity, where="post", label=name)
-    axes.set_xscale("log", base=2)
+    axes.set_xscale("log", base=2, nonpositive="clip")
     axes.set_xlim(LUNA16_RATES[0], LUNA16_RATES[-1])
     axes.set_xticks(LUNA16_RATES, [f"{rate:g}" for rate in LUNA16_RATES])
     axes.set_ylim(0, 1)

@@ -13,6 +13,7 @@ from ignite.engine import Engine
 from monai.handlers.utils import from_engine
 from torch import Tensor
 
+from medbundles.components.broken_prediction import refuse_broken_prediction
 from medbundles.components.distributed import rank, world_size
 from medbundles.components.metrics.bootstrap import Weights, percentile_interval
 from medbundles.components.metrics.case_metric import CaseMetric, Row, ScoredCase, case_of_tensors
@@ -163,18 +164,6 @@ def bounding_box(mask: Mask) -> tuple[slice, ...]:
         occupied = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
         box.append(slice(int(occupied[0]), int(occupied[-1]) + 1))
     return tuple(box)
-
-
-def refuse_broken_prediction(case: str, values: npt.NDArray[Any]) -> None:
-    """Refuse predicted values that are no numbers.
-
-    Raises:
-        DataError: there are NaN or infinities (TRN003).
-    """
-    if not np.isfinite(values).all():
-        message = "the prediction holds NaN or infinity inside the mask"
-        fix = "the weights hold NaN, or the image does; use an earlier checkpoint"
-        raise DataError(findings=[Finding("TRN003", "error", message, fix, case=case)])
 
 
 def defined(value: float) -> float | None:

@@ -12,7 +12,9 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 from torch import nn
 
+from medbundles.components.broken_prediction import refuse_broken_prediction
 from medbundles.components.cubes import CubeGrid, cut_cubes
+from medbundles.components.metrics.case_metric import case_of_tensors
 from medbundles.components.metrics.lesion_matching import Components, find_components
 from medbundles.components.regions import highest_channel
 from medbundles.components.transforms.save_prediction import as_array
@@ -80,6 +82,7 @@ class RescoreFindingsd(Transform):
         found = find_components(highest > np.float32(self.candidate_threshold))
         if len(found):
             scores = self._judge(self.network, as_array(image)[0], affine, found)
+            refuse_broken_prediction(str(item.get("case") or case_of_tensors(before, image) or "unknown"), scores)
             _limit(result, highest, found, found.maxima(highest) * scores)
         after = torch.from_numpy(result).to(before.device, before.dtype)
         item[self.pred_key] = MetaTensor(after).copy_meta_from(before) if isinstance(before, MetaTensor) else after

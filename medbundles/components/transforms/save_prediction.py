@@ -14,6 +14,7 @@ from monai.config import KeysCollection
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import MapTransform
 
+from medbundles.components.broken_prediction import refuse_broken_prediction
 from medbundles.components.regions import highest_channel, region_mask
 from medbundles.components.transforms.orientation import Orientation
 from medbundles.io.grids import Affine, case_name
@@ -73,6 +74,7 @@ class SavePredictiond(MapTransform):
         Raises:
             OutputConflict: a file exists and ``overwrite`` is false.
             EnvironmentFailure: the disk is full.
+            DataError: the prediction holds NaN or infinity (TRN003).
         """
         item = dict(data)
         for key in self.key_iterator(item):
@@ -83,6 +85,7 @@ class SavePredictiond(MapTransform):
         affine, orientation = stored_grid(prediction)
         case = case or case_name(str(prediction.meta["filename_or_obj"]))
         probabilities = stored_channels(prediction, orientation)
+        refuse_broken_prediction(case, probabilities)
         path = self.output_dir / f"{case}_{self.postfix}.nii.gz"
         write_volume(path, self._labels(probabilities), affine, self.overwrite)
         if self.save_probability:

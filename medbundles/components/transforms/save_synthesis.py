@@ -12,7 +12,7 @@ import numpy.typing as npt
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import Transform
 
-from medbundles.components.metrics.masked_pair import refuse_broken_prediction
+from medbundles.components.broken_prediction import refuse_broken_prediction
 from medbundles.components.overlay import write_png
 from medbundles.components.resampling import isotropic_grid, resample
 from medbundles.components.synthesis_sheet import ShownSynthesis, draw_synthesis

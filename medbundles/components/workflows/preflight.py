@@ -113,7 +113,9 @@ def check_weights(weights: Iterable[Path], expected: Mapping[str, Any] | None) -
         read_weights_or_advise(file)
 
 
-def check_output(output_dir: Path, earlier: Mapping[str, Any] | None, overwrite: bool, resume: bool) -> None:
+def check_output(
+    output_dir: Path, earlier: Mapping[str, Any] | None, overwrite: bool, resume: bool, resumable: bool = True
+) -> None:
     """Refuse an output folder that holds something nobody allowed to touch; its lock is held already.
 
     Args:
@@ -121,6 +123,7 @@ def check_output(output_dir: Path, earlier: Mapping[str, Any] | None, overwrite:
         earlier: ``run.json`` in it, if any.
         overwrite: whether files in it may be written over.
         resume: whether the run in it is to be continued.
+        resumable: whether this kind of run can be.
 
     Raises:
         OutputConflict: the folder holds files and may be neither overwritten nor resumed (TRN005).
@@ -136,7 +139,8 @@ def check_output(output_dir: Path, earlier: Mapping[str, Any] | None, overwrite:
         # The lock is ours: a record that says "running" has lost its process (kill -9, out of memory, power).
         status = "was killed" if earlier.get("status") == "running" else f"has status {earlier.get('status')}"
         message = f"{output_dir} holds a run that {status}"
-        fix = "choose another --output_dir, or pass --resume true to go on with it or --overwrite true"
+        again = "--resume true to go on with it or " if resumable else ""
+        fix = f"choose another --output_dir, or pass {again}--overwrite true"
     raise OutputConflict(findings=[Finding("TRN005", "error", message, fix)])
 
 

@@ -11,7 +11,7 @@ from medbundles.checks.cases import check_cases
 from medbundles.checks.dataset import check_dataset, check_records
 from medbundles.checks.verdict import refuse
 from medbundles.errors import DataError, Finding
-from medbundles.io.cases import find_cases
+from medbundles.io.cases import look_for_cases
 from medbundles.io.datalist import DATALIST_NAME, Part, Record, records
 from medbundles.io.hashing import sha256_data, sha256_file
 from medbundles.io.headers import Geometry
@@ -91,8 +91,13 @@ class RunData:
         return {"dataset_dir": str(self.dataset_dir), "files": len(files), "names_and_sizes_sha256": content}
 
     def _check_cases(self, channels: Sequence[str]) -> tuple[list[Record], list[Finding]]:
-        return check_cases(
-            find_cases(self.dataset_dir, channels),
+        found, wrong = look_for_cases(self.dataset_dir, channels)
+        bad = {finding.case for finding in wrong}
+        good = [case for case in found if case["case"] not in bad]
+        if wrong and not (self.skip_bad_cases and good):
+            raise DataError(findings=wrong)
+        chosen, findings = check_cases(
+            good,
             channels=channels,
             modality=self.modality,
             allow=self.allow,
@@ -100,6 +105,7 @@ class RunData:
             skip_bad_cases=self.skip_bad_cases,
             patch_size=self.patch_size,
         )
+        return chosen, [*wrong, *findings]
 
     def _check_records(self, channels: Sequence[str]) -> tuple[list[Record], list[Finding]]:
         labels = self.label_values

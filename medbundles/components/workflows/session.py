@@ -26,6 +26,7 @@ from medbundles.errors import (
     Finding,
     Interrupted,
     MedbundlesError,
+    OutputConflict,
     PartialFailure,
     origin,
 )
@@ -265,9 +266,14 @@ class RunSession:
 
     def _take_folder(self, config: dict[str, Any] | None) -> dict[str, Any] | None:
         """Lock the folder and judge what is in it; return the record of the run to go on with, if any."""
+        if self.output_dir.exists() and not self.output_dir.is_dir():
+            fix = "choose another --output_dir"
+            name = self.output_dir.name
+            raise OutputConflict(findings=[Finding("TRN005", "error", "the output is a file", fix, file=name)])
         self._lock.acquire()
         earlier = read_record(self.output_dir)
-        preflight.check_output(self.output_dir, earlier, self.overwrite, bool(self.resume))
+        resumable = self.kind == "train"
+        preflight.check_output(self.output_dir, earlier, self.overwrite, bool(self.resume), resumable)
         if isinstance(self.resume, str):
             earlier = read_record(Path(self.resume).parent)
             if earlier is None or not Path(self.resume).is_file():

@@ -110,9 +110,22 @@ def _is_nonfinite(value: Any) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
-def write_datalist(dataset_dir: str | os.PathLike[str], training: Sequence[Record], testing: Sequence[Record]) -> None:
-    """Write ``datalist.json`` (paths in the records are relative to ``dataset_dir``)."""
-    write_json(Path(dataset_dir) / DATALIST_NAME, {"training": list(training), "testing": list(testing)})
+def write_datalist(
+    dataset_dir: str | os.PathLike[str],
+    training: Sequence[Record],
+    testing: Sequence[Record],
+    channels: Sequence[str] = (),
+) -> None:
+    """Write ``datalist.json`` (paths in the records are relative to ``dataset_dir``).
+
+    Args:
+        dataset_dir: the prepared folder.
+        training: its records, each with a fold.
+        testing: records that never take part in training.
+        channels: names of every record's images in their order, where several belong to one record.
+    """
+    named = {CHANNELS_KEY: list(channels)} if channels else {}
+    write_json(Path(dataset_dir) / DATALIST_NAME, {**named, "training": list(training), "testing": list(testing)})
 
 
 def listed_channels(dataset_dir: str | os.PathLike[str]) -> list[str] | None:

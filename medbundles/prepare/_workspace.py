@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from medbundles.errors import Finding, OutputConflict
-from medbundles.io.atomic import write_json
+from medbundles.io.atomic import remove_leftovers, write_json
 from medbundles.io.datalist import DATALIST_NAME
 from medbundles.io.hashing import sha256_file
 from medbundles.io.locks import LOCK_NAME, FolderLock
 
 PROGRESS_FOLDER = ".prepare"
-TEMPORARY_FILES = ".????????-*"
 
 
 def refuse_existing(output: Path, overwrite: bool) -> None:
@@ -48,19 +47,21 @@ class Workspace:
 
     Args:
         output: the folder; made when it is missing.
+        folders: what the cases' files lie in, made with it.
     """
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, folders: Sequence[str] = ("images", "labels")) -> None:
         self.output = output
+        self.folders = folders
         self._lock = FolderLock(output)
 
     def __enter__(self) -> Workspace:
         self._lock.acquire()
         (self.output / DATALIST_NAME).unlink(missing_ok=True)
-        for folder in (self.output, *(self.output / name for name in ("images", "labels", PROGRESS_FOLDER))):
-            folder.mkdir(parents=True, exist_ok=True)
-            for leftover in folder.glob(TEMPORARY_FILES):
-                leftover.unlink(missing_ok=True)
+        for name in (*self.folders, PROGRESS_FOLDER):
+            (self.output / name).mkdir(parents=True, exist_ok=True)
+        # The run that was killed may have written to other folders than this one does.
+        remove_leftovers(self.output)
         return self
 
     def __exit__(
@@ -101,7 +102,14 @@ def load_finished(output: Path, case: str, key: str) -> dict[str, Any] | None:
 
 
 def store_finished(output: Path, case: str, content: dict[str, Any], files: Iterable[str]) -> dict[str, Any]:
-    """Store a finished case with the hashes of its files and return what was stored."""
+    """Store a finished case with the hashes of its files and return what was stored.
+
+    Files that an earlier preparation, with other options, wrote for the case and this one did not are removed.
+    """
     stored = {**content, "files": {name: sha256_file(output / name) for name in files}}
-    write_json(output / PROGRESS_FOLDER / f"{case}.json", stored)
+    path = output / PROGRESS_FOLDER / f"{case}.json"
+    earlier = json.loads(path.read_text(encoding="utf-8")).get("files", {}) if path.is_file() else {}
+    for name in set(earlier) - set(stored["files"]):
+        (output / name).unlink(missing_ok=True)
+    write_json(path, stored)
     return stored

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from medbundles.checks.verdict import ALLOWABLE_CODES
+from medbundles.cli.prepare import KINDS
 from medbundles.errors import ExitCode
 from medbundles.io.datalist import read_datalist
 
@@ -81,7 +82,7 @@ def test_keys_are_those_of_the_configurations() -> None:
     ("heading", "functions", "declared"),
     [
         ("samples", ["medbundles.samples.lung_nodule_ct_segmentation.write_samples"], {"cases", "seed", "workers"}),
-        ("prepare", [f"medbundles.prepare.{kind}.prepare" for kind in ("lidc", "luna16", "nnunet")], {"source"}),
+        ("prepare", [f"medbundles.prepare.{kind}.prepare" for kind in KINDS], {"source"}),
     ],
 )
 def test_options_are_those_of_the_functions(heading: str, functions: list[str], declared: set[str]) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from medbundles.checks.gradients import B0_THRESHOLD, Weighting, check_gradients
+from medbundles.checks.gradients import B0_THRESHOLD, check_gradients
 from medbundles.checks.verdict import has_errors
 from medbundles.components.diffusion.brain_mask import find_brain
 from medbundles.components.diffusion.channels import IMAGES, compute_channels
+from medbundles.components.diffusion.coherence import check_coherence
 from medbundles.components.diffusion.tensor import DiffusionMaps, fit_tensor
 from medbundles.components.resampling import resample
 from medbundles.errors import DataError, Finding
@@ -36,11 +37,28 @@ class PreparedScan:
             in um2/ms, the rest without unit; 0 outside of the mask.
         mask: ``(X, Y, Z)`` the brain.
         affine: of the voxels.
-        findings: what is worth saying (DWI003, DWI008, DWI011).
+        findings: what is worth saying (DWI003, DWI008, DWI009, DWI011).
     """
 
     channels: npt.NDArray[np.float32]
     mask: Mask
+    affine: Affine
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class FittedScan:
+    """A scan's tensors, on its own grid.
+
+    Attributes:
+        maps: the fit.
+        b0: ``(X, Y, Z)`` mean unweighted volume, outside of the brain as well.
+        affine: of the voxels.
+        findings: what is worth saying (DWI003, DWI008, DWI009, DWI011).
+    """
+
+    maps: DiffusionMaps
+    b0: npt.NDArray[np.float32]
     affine: Affine
     findings: tuple[Finding, ...] = ()
 
@@ -56,7 +74,7 @@ def prepare_scan(
     b0_threshold: float = B0_THRESHOLD,
     shell: float | None = None,
 ) -> PreparedScan:
-    """Fit the tensor and return the channels.
+    """Fit the tensor and return the channels: :func:`fit_scan`, then :func:`make_channels`.
 
     Args:
         volumes: ``(X, Y, Z, N)`` the scan.
@@ -73,19 +91,46 @@ def prepare_scan(
             grid (DWI012).
         EnvironmentFailure: the extra ``dwi`` is not installed.
     """
+    fitted = fit_scan(volumes, affine, table, mask=mask, b0_threshold=b0_threshold, shell=shell)
+    return make_channels(fitted, channels, target)
+
+
+def fit_scan(
+    volumes: Floats,
+    affine: Affine,
+    table: GradientTable,
+    *,
+    mask: Mask | None = None,
+    b0_threshold: float = B0_THRESHOLD,
+    shell: float | None = None,
+) -> FittedScan:
+    """Find the brain and fit a tensor to each of its voxels; arguments and errors as of :func:`prepare_scan`."""
     weighting, findings = check_gradients(table, volumes.shape[-1], b0_threshold, shell)
     if weighting is None:
         raise DataError(findings=[finding for finding in findings if has_errors([finding])])
-    brain = _brain(volumes, affine, weighting, mask)
-    maps = fit_tensor(volumes, affine, weighting, brain)
-    findings = [*findings, *_noticed(maps)]
+    b0 = volumes[..., weighting.unweighted].mean(axis=-1, dtype=np.float32)
+    maps = fit_tensor(volumes, affine, weighting, _brain(b0, affine, mask))
+    return FittedScan(maps, b0, affine, (*findings, *_noticed(maps), *check_coherence(maps, affine)))
+
+
+def make_channels(
+    fitted: FittedScan, channels: Sequence[str], target: tuple[Affine, tuple[int, int, int]] | None = None
+) -> PreparedScan:
+    """Return a network's input.
+
+    Args:
+        fitted: the scan.
+        channels: names of what to return.
+        target: affine and shape of another grid for the result; None keeps the scan's.
+    """
+    maps, affine = fitted.maps, fitted.affine
     if target is not None:
         maps, affine = onto_grid(maps, affine, *target), target[0]
     made = compute_channels(maps, channels)
     for number, name in enumerate(channels):
         if name in IMAGES:
             made[number] = standardized(made[number], maps.mask)
-    return PreparedScan(made, maps.mask, affine, tuple(findings))
+    return PreparedScan(made, maps.mask, affine, fitted.findings)
 
 
 def standardized(volume: Floats, mask: Mask) -> npt.NDArray[np.float32]:
@@ -117,14 +162,14 @@ def onto_grid(maps: DiffusionMaps, affine: Affine, target_affine: Affine, shape:
     return replace(maps, mask=inside, mean_b0=moved(maps.mean_b0), mean_dwi=moved(maps.mean_dwi), tensor=tensor)
 
 
-def _brain(volumes: Floats, affine: Affine, weighting: Weighting, mask: Mask | None) -> Mask:
+def _brain(b0: Floats, affine: Affine, mask: Mask | None) -> Mask:
     if mask is None:
-        mask = find_brain(volumes[..., weighting.unweighted].mean(axis=-1), affine)
+        mask = find_brain(b0, affine)
         fix = "give a mask"
     else:
         fix = "give another mask, or none: it is found then"
-    if mask.shape != volumes.shape[:3]:
-        message = f"the mask has {mask.shape} voxels, the diffusion images have {volumes.shape[:3]}"
+    if mask.shape != b0.shape:
+        message = f"the mask has {mask.shape} voxels, the diffusion images have {b0.shape}"
         raise DataError(findings=[Finding("DWI012", "error", message, fix)])
     if not mask.any():
         raise DataError(findings=[Finding("DWI012", "error", "the brain mask is empty", fix)])

@@ -1,0 +1,232 @@
+"""Raw diffusion MRI with a T1w of the same person as channels, targets and masks of a T1w synthesis."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medbundles.checks import nifti, refuse
+from medbundles.checks.cases import examine
+from medbundles.checks.diffusion_cases import inspect_scan
+from medbundles.checks.gradients import B0_THRESHOLD
+from medbundles.checks.verdict import severity
+from medbundles.components.diffusion.channels import DEFAULT, parse_channels
+from medbundles.components.resampling import isotropic_grid
+from medbundles.errors import Finding
+from medbundles.io.atomic import write_json
+from medbundles.io.cases import check_names
+from medbundles.io.datalist import Record, write_datalist
+from medbundles.io.diffusion_cases import DiffusionCase, find_diffusion_cases
+from medbundles.io.headers import read_header
+from medbundles.io.packages import require_package
+from medbundles.prepare._dwi_case import CaseJob, CaseOptions, convert_case, file_names
+from medbundles.prepare._nodule_case import CaseResult
+from medbundles.prepare._nodule_list import count_parts, deal_out, find_subjects, keep_good
+from medbundles.prepare._options import codes, judge, refuse_options, shared_expectations
+from medbundles.prepare._pool import choose_workers, run_jobs
+from medbundles.prepare._workspace import Workspace, refuse_existing
+from medbundles.prepare.fingerprint import FINGERPRINT_NAME, summarize_cases
+from medbundles.prepare.folds import TEST, check_folds
+from medbundles.prepare.report import PreparationReport
+
+FOLDERS = ("images", "labels", "masks")
+# Edges between the finest scans that are made and voxels that show no brain.
+SMALLEST_EDGE_MM, LARGEST_EDGE_MM = 0.5, 10.0
+# Memory of a worker, as measured: Python, numpy and dipy themselves; then what fitting takes for each voxel of each
+# volume; after that, volumes of the T1w's grid and, besides the channels, of the result's that are there at once.
+BASE_BYTES = 300 << 20
+FIT_BYTES = 12
+T1W_VOLUMES = 4
+GRID_VOLUMES = 18
+
+
+def prepare(
+    source: Path,
+    output: Path,
+    *,
+    channels: str | Sequence[str] = DEFAULT,
+    grid: str | float = "dwi",
+    register: bool = False,
+    b0_threshold: float = B0_THRESHOLD,
+    shell: float | None = None,
+    folds: int = 5,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+    workers: int | None = None,
+    overwrite: bool = False,
+    allow: str | Collection[str] = (),
+    skip_bad_cases: bool = False,
+) -> PreparationReport:
+    """Fit tensors and bring their maps and the T1w onto one grid; headers and gradients are checked before anything.
+
+    Cases that an earlier run finished with the same source, options and code are not converted again; the files'
+    bytes do not depend on the number of workers. All scans of a person are in one part of the split.
+
+    Args:
+        source: a BIDS data set, or folders ``CASE/`` with ``dwi.nii.gz dwi.bval dwi.bvec t1w.nii.gz`` and perhaps
+            ``mask.nii.gz``.
+        output: prepared folder: ``images/ labels/ masks/ datalist.json fingerprint.json report.json``, with
+            ``register`` also ``previews/``.
+        channels: names of channels and of groups of them, see :mod:`medbundles.components.diffusion.channels`; a text
+            separates them by commas.
+        grid: of the result: ``dwi``, ``t1w``, or the edge of cubic voxels in mm over the diffusion images' field of
+            view.
+        register: whether to move each T1w to its diffusion images.
+        b0_threshold: largest b-value that counts as unweighted, in s/mm2.
+        shell: b-value of the shell to take; None takes the one nearest to 1000 s/mm2.
+        folds: number of training folds.
+        test_fraction: share of the subjects kept out of training.
+        seed: of the split.
+        workers: processes; the default uses the cores and the memory there are.
+        overwrite: whether a prepared folder may be replaced.
+        allow: fault codes that are taken as warnings.
+        skip_bad_cases: leave bad cases out instead of refusing everything; they are named in the report.
+
+    Raises:
+        DataError: what the checks refuse, all at once.
+        OutputConflict: the output exists or another run writes to it.
+        ConfigurationError: an option that cannot be meant.
+        EnvironmentFailure: the extra ``dwi`` is not installed.
+    """
+    started = time.monotonic()
+    shared = shared_expectations(
+        folds=folds,
+        test_fraction=test_fraction,
+        seed=seed,
+        workers=workers,
+        overwrite=overwrite,
+        skip_bad_cases=skip_bad_cases,
+    )
+    refuse_options({**_expectations(grid, register, b0_threshold, shell), **shared})
+    words = channels.split(",") if isinstance(channels, str) else channels
+    names = parse_channels([str(word).strip() for word in words])
+    options = CaseOptions(names, grid, register, b0_threshold, shell)
+    require_package("dipy", "dwi", "preparing diffusion MRI")
+    refuse_existing(output, overwrite)
+    cases, notes = find_diffusion_cases(source)
+    findings, bad = judge([*notes, *inspect_cases(cases, b0_threshold, shell)], codes(allow), skip_bad_cases)
+    jobs = [
+        CaseJob(case, case.t1w, options, output, codes(allow)) for case in cases if case.t1w and case.name not in bad
+    ]
+    people = {job.case.name: job.case.subject for job in jobs}
+    with Workspace(output, FOLDERS) as workspace:
+        workspace.forget_others(people)
+        largest = max(map(estimate_bytes, jobs), default=0)
+        results = run_jobs(convert_case, jobs, choose_workers(workers, len(jobs), largest), "prepare dwi_t1w")
+        # What the headers told has been told.
+        news = [replace(result, findings=_without(result.findings, findings)) for result in results]
+        good, judged, refused = keep_good(news, workspace, codes(allow), skip_bad_cases)
+        subjects, subject_findings = find_subjects(good, people)
+        parts = deal_out(good, subjects, folds, test_fraction, seed)
+        split = {"folds": folds, "test_fraction": test_fraction, "seed": seed}
+        report = PreparationReport(
+            kind="dwi_t1w",
+            output=output,
+            options={**asdict(options), "channels": list(names), **split},
+            cases=count_parts(parts),
+            counts={"subjects": len(set(subjects.values()))},
+            findings=(*findings, *judged, *refuse([*subject_findings, *check_folds(parts, folds)])),
+            skipped=tuple(sorted({*bad, *refused})),
+            reused=sum(result.reused for result in good),
+            seconds=time.monotonic() - started,
+        )
+        _publish(report, good, parts, subjects, options)
+    return report
+
+
+def inspect_cases(cases: Sequence[DiffusionCase], b0_threshold: float, shell: float | None) -> list[Finding]:
+    """Check gradients, headers and names of all cases; no voxel is read.
+
+    Args:
+        cases: as they were found.
+        b0_threshold: largest b-value that counts as unweighted, in s/mm2.
+        shell: b-value of the shell to take, if one was chosen.
+
+    Returns:
+        Everything that was found, errors first.
+    """
+    findings = check_names([{"case": case.name, "image": str(case.dwi)} for case in cases])
+    for case in cases:
+        findings += inspect_scan(case, None, b0_threshold, shell)
+        findings += [replace(finding, case=case.name) for finding in _inspect_t1w(case)]
+    return sorted(findings, key=severity)
+
+
+def estimate_bytes(job: CaseJob) -> int:
+    """Return the memory that a case takes at most, from its headers."""
+    dwi, t1w = read_header(job.case.dwi), read_header(job.t1w)
+    grid = dwi.grid_shape[:3]
+    if job.options.grid == "t1w":
+        grid = t1w.grid_shape[:3]
+    elif not isinstance(job.options.grid, str):
+        _, grid = isotropic_grid(dwi.affine, dwi.grid_shape, job.options.grid)
+    placing = T1W_VOLUMES * math.prod(t1w.shape) + (GRID_VOLUMES + len(job.options.channels)) * math.prod(grid)
+    return BASE_BYTES + max(FIT_BYTES * math.prod(dwi.shape), np.dtype(np.float32).itemsize * placing)
+
+
+def _without(findings: Sequence[Finding], known: Collection[Finding]) -> tuple[Finding, ...]:
+    return tuple(finding for finding in findings if finding not in known)
+
+
+def _expectations(grid: Any, register: Any, b0_threshold: Any, shell: Any) -> dict[str, tuple[Any, bool, str]]:
+    edge = _is_number(grid) and SMALLEST_EDGE_MM <= grid <= LARGEST_EDGE_MM
+    edges = f"dwi, t1w or a voxel edge of {SMALLEST_EDGE_MM:g} to {LARGEST_EDGE_MM:g} mm"
+    return {
+        "grid": (grid, edge or grid in ("dwi", "t1w"), edges),
+        "register": (register, isinstance(register, bool), "true or false"),
+        "b0_threshold": (b0_threshold, _is_number(b0_threshold) and b0_threshold >= 0, "a number from 0, in s/mm2"),
+        "shell": (shell, shell is None or (_is_number(shell) and shell > 0), "a b-value above 0, in s/mm2"),
+    }
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _inspect_t1w(case: DiffusionCase) -> list[Finding]:
+    if case.t1w is None:
+        fix = "add t1w.nii.gz (BIDS: anat/SUBJECT_T1w.nii.gz), or take the case out; inference needs none"
+        return [Finding("NII008", "error", "no T1w, expected one to learn from", fix, file=case.dwi.name)]
+    header, findings = examine(case.t1w, None)
+    if header is not None:
+        findings += nifti.check_axes(header) + nifti.check_spacing(header) + nifti.check_world(header, aligned=True)
+    return [replace(finding, file=case.t1w.name) for finding in findings]
+
+
+def _publish(
+    report: PreparationReport,
+    results: Sequence[CaseResult],
+    parts: Mapping[str, int],
+    subjects: Mapping[str, str],
+    options: CaseOptions,
+) -> None:
+    """Write the tables, the data list last: a folder that has one is complete."""
+    training: list[Record] = []
+    testing: list[Record] = []
+    for result in results:
+        case = result.case
+        images, label, mask = file_names(case, options.channels)
+        image = images[0] if len(images) == 1 else images
+        record: Record = {"image": image, "label": label, "mask": mask, "case": case, "subject": subjects[case]}
+        if parts[case] == TEST:
+            testing.append(record)
+        else:
+            training.append({**record, "fold": parts[case]})
+    content = summarize_cases({result.case: result.fingerprint for result in results})
+    learned = [result.fingerprint["t1w"] for result in results if parts[result.case] != TEST]
+    content |= {"channels": list(options.channels), "grid": options.grid, "t1w": _mean_of(learned)}
+    write_json(report.output / FINGERPRINT_NAME, content)
+    report.write()
+    write_datalist(report.output, training, testing, options.channels)
+
+
+def _mean_of(cases: Sequence[Mapping[str, float]]) -> dict[str, float | int | None]:
+    """Return the mean of the cases' means and deviations: what a synthesized T1w may be brought to."""
+    means = {key: float(np.mean([case[key] for case in cases])) if cases else None for key in ("mean", "std")}
+    return {**means, "cases": len(cases)}

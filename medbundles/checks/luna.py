@@ -13,6 +13,7 @@ import numpy as np
 from medbundles.checks.nifti import check_axes, check_geometry
 from medbundles.checks.verdict import has_errors, severity
 from medbundles.errors import DataError, Finding, Level
+from medbundles.io.hard_negatives import HardNegative
 from medbundles.io.headers import ImageHeader, choose_affine, read_header
 from medbundles.io.images import flip_lps, to_index
 from medbundles.io.luna16 import ANNOTATIONS, Annotation, Scan, find_scans, find_subsets, find_tables, read_annotations
@@ -174,6 +175,36 @@ def check_inside(
         fix = "the table must hold world coordinates in LPS mm"
         findings.append(Finding("LUN002", "error", message, fix, allowable=True))
     return kept, findings
+
+
+def check_candidates(
+    places: Sequence[HardNegative], headers: Mapping[str, ImageHeader], file: str
+) -> tuple[list[HardNegative], list[Finding]]:
+    """LUN002: leave candidates outside their volume out; refuse a table most likely in other coordinates.
+
+    Args:
+        places: candidates of the scans that there are.
+        headers: of each series.
+        file: the table's name.
+    """
+    by_series: dict[str, list[HardNegative]] = defaultdict(list)
+    for place in places:
+        by_series[place.case].append(place)
+    kept: list[HardNegative] = []
+    for series, rows in by_series.items():
+        header = headers[series]
+        index = to_index(choose_affine(header), flip_lps([row.center_lps_mm for row in rows]))
+        upper = np.array(header.grid_shape) - 1 + FACE_TOLERANCE_VOXELS
+        inside = np.flatnonzero(((index >= -FACE_TOLERANCE_VOXELS) & (index <= upper)).all(axis=1))
+        kept += [rows[number] for number in inside.tolist()]
+    outside = len(places) - len(kept)
+    if not outside:
+        return kept, []
+    message = f"{outside} of {len(places)} candidates lie outside their volume and were left out"
+    if outside / len(places) <= OUTSIDE_SHARE:
+        return kept, [Finding("LUN002", "warning", message, "look at these rows", file=file)]
+    fix = "the table must hold world coordinates in LPS mm; or leave the rows out with --allow \"['LUN002']\""
+    return kept, [Finding("LUN002", "error", f"{message}: voxel coordinates?", fix, file=file, allowable=True)]
 
 
 def merge_duplicates(annotations: Sequence[Annotation]) -> tuple[list[Annotation], list[Finding]]:

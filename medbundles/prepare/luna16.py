@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from medbundles.checks import refuse
-from medbundles.checks.luna import Luna16Source, inspect_luna16
+from medbundles.checks.luna import Luna16Source, check_candidates, inspect_luna16
 from medbundles.errors import ConfigurationError, Finding
-from medbundles.io.hard_negatives import TABLE_NAME, write_hard_negatives
+from medbundles.io.hard_negatives import TABLE_NAME, HardNegative, write_hard_negatives
 from medbundles.io.luna16 import Scan
 from medbundles.io.luna16_lists import CANDIDATES, find_list, read_candidates
 from medbundles.prepare._luna16_case import CaseJob, convert_case
@@ -101,7 +101,8 @@ def prepare(
     if split == "luna16":
         _refuse_unnumbered(scans)
     candidates = find_list(source, *CANDIDATES)
-    negatives = read_candidates(candidates, {scan.series for scan in scans}) if candidates else []
+    negatives, outside = _candidates(candidates, scans, found)
+    outside, _ = judge(outside, allow, skip_bad_cases)
     with Workspace(output) as workspace:
         workspace.forget_others(scan.series for scan in scans)
         results = _convert(found, scans, mask_rule, output, workers, allow)
@@ -115,7 +116,7 @@ def prepare(
             options=vars(options),
             cases=count_parts(parts),
             counts=count_nodules(good) | ({"hard negatives": len(negatives)} if candidates else {}),
-            findings=(*findings, *judged, *refuse([*subject_findings, *part_findings])),
+            findings=(*findings, *outside, *judged, *refuse([*subject_findings, *part_findings])),
             skipped=tuple(sorted({*bad, *refused})),
             reused=sum(result.reused for result in good),
             seconds=time.monotonic() - started,
@@ -124,6 +125,15 @@ def prepare(
             write_hard_negatives(output / TABLE_NAME, negatives)
         publish(report, good, parts, subjects, subsets if split == "luna16" else {})
     return report
+
+
+def _candidates(
+    path: Path | None, scans: Sequence[Scan], found: Luna16Source
+) -> tuple[list[HardNegative], list[Finding]]:
+    if path is None:
+        return [], []
+    read = read_candidates(path, {scan.series for scan in scans})
+    return check_candidates(read, found.headers, path.name)
 
 
 def _refuse_unnumbered(scans: Sequence[Scan]) -> None:

@@ -15,6 +15,8 @@ from medbundles.io.datalist import read_datalist
 from medbundles.io.hard_negatives import read_hard_negatives
 from medbundles.prepare.luna16 import prepare
 
+# A place inside of the first scan, LPS mm.
+INSIDE = (-26.0, 27.75, -187.0)
 POSITION = ("seriesuid", "coordX", "coordY", "coordZ")
 
 
@@ -72,20 +74,31 @@ def candidate(series: str, *center: float, kind: str = "0") -> dict[str, Any]:
 
 
 def test_candidates_that_are_no_nodules_become_hard_negatives(source: Path, first: str, tmp_path: Path) -> None:
-    rows = [candidate(first, 1, 2, 3.5), candidate(first, 7, 8, 9, kind="1"), candidate("1.2.3.4", 1, 2, 3)]
+    rows = [candidate(first, *INSIDE), candidate(first, 7, 8, 9, kind="1"), candidate("1.2.3.4", 1, 2, 3)]
     write(source / "candidates.csv", (*POSITION, "class"), rows)
     prepare(source, tmp_path / "out", workers=1)
     (place,) = read_hard_negatives(tmp_path / "out" / "hard_negatives.csv")
-    assert (place.case, place.center_lps_mm, place.source) == (first, (1.0, 2.0, 3.5), "candidates")
+    assert (place.case, place.center_lps_mm, place.source) == (first, INSIDE, "candidates")
 
 
 def test_the_second_list_of_candidates_replaces_the_first(source: Path, first: str, tmp_path: Path) -> None:
-    write(source / "candidates.csv", (*POSITION, "class"), [candidate(first, 1, 1, 1)])
-    write(source / "candidates_V2.csv", (*POSITION, "class"), [candidate(first, 2, 2, 2)])
+    write(source / "candidates.csv", (*POSITION, "class"), [candidate(first, -25, 28, -187)])
+    write(source / "candidates_V2.csv", (*POSITION, "class"), [candidate(first, *INSIDE)])
     prepare(source, tmp_path / "out", workers=1)
-    assert [place.center_lps_mm for place in read_hard_negatives(tmp_path / "out" / "hard_negatives.csv")] == [
-        (2.0, 2.0, 2.0)
-    ]
+    assert [place.center_lps_mm for place in read_hard_negatives(tmp_path / "out" / "hard_negatives.csv")] == [INSIDE]
+
+
+def test_candidates_in_other_coordinates_are_refused(source: Path, first: str, tmp_path: Path) -> None:
+    write(source / "candidates.csv", (*POSITION, "class"), [candidate(first, 30, 40, 12), candidate(first, *INSIDE)])
+    with pytest.raises(DataError, match=r"LUN002.*1 of 2 candidates lie outside"):
+        prepare(source, tmp_path / "out", workers=1)
+
+
+def test_allowed_candidates_outside_are_left_out_with_a_warning(source: Path, first: str, tmp_path: Path) -> None:
+    write(source / "candidates.csv", (*POSITION, "class"), [candidate(first, 30, 40, 12), candidate(first, *INSIDE)])
+    report = prepare(source, tmp_path / "out", workers=1, allow=["LUN002"])
+    assert [place.center_lps_mm for place in read_hard_negatives(tmp_path / "out" / "hard_negatives.csv")] == [INSIDE]
+    assert any(finding.code == "LUN002" and finding.level == "warning" for finding in report.findings)
 
 
 @pytest.mark.parametrize(

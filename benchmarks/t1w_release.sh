@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Everything behind the weights of t1w_synthesis, from nothing to models/: heads, trainings with and without a
+# discriminator, the generalization table. About four hours on two CPU cores and 10 GB of disk.
+#
+#   bash benchmarks/t1w_release.sh FOLDER [REAL]
+#
+# FOLDER holds what is made on the way; what is there already is not made again. REAL: a BIDS data set or folders with real
+# diffusion MRI and T1w, to compare with at the end.
+set -euo pipefail
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+real=${2:+$(cd "$2" && pwd)}
+mkdir -p "$1" && cd "$1"
+bundle=t1w_synthesis
+models=$repository/models/$bundle
+once() { [[ -e $1 ]] || "${@:2}"; }
+prepare() { medbundles prepare dwi_t1w --source "$1" --output "$2" --grid 1.5 "${@:3}"; }
+
+# Heads of three scanners to train on, others by another seed to test: no anatomy of one is in the other.
+once bids/samples.json medbundles samples $bundle --output bids --cases 36 --seed 100
+once test_bids/samples.json medbundles samples $bundle --output test_bids --cases 12 --seed 2026
+once data/datalist.json prepare bids data --folds 9 --test_fraction 0
+once test_data/datalist.json prepare test_bids test_data --folds 1 --test_fraction 1
+
+# The same budget with and without a discriminator; the one with the smaller error in validation is released.
+once unet/model.pt medbundles train $bundle --dataset_dir data --output_dir unet --adversarial_weight 0
+once gan/model.pt medbundles train $bundle --dataset_dir data --output_dir gan
+for run in unet gan; do
+    once evaluate_$run/summary.json medbundles evaluate $bundle --dataset_dir test_data --weights $run/model.pt \
+        --output_dir evaluate_$run
+    once baselines_$run.json python "$repository/benchmarks/t1w_baselines.py" --dataset_dir data --test_dir test_data \
+        --weights $run/model.pt --json baselines_$run.json
+done
+
+mkdir -p "$models"
+cp gan/model.pt gan/discriminator.pt gan/model.json "$models"
+
+# Each scanner as a data set of its own: trained on north, on south, fine-tuned on three people of east.
+for site in north east south; do
+    once bids_$site/samples.json medbundles samples $bundle --output bids_$site --cases 12 --seed 300 --sites $site
+    once $site/datalist.json prepare bids_$site $site --folds 4 --test_fraction 0
+done
+medbundles generalize $bundle --first north --second south --target east --output generalization
+
+if [[ -n $real ]]; then
+    once real/datalist.json prepare "$real" real --folds 1 --test_fraction 1 --register true
+    python "$repository/benchmarks/t1w_baselines.py" --dataset_dir data --test_dir real --weights gan/model.pt
+fi

@@ -201,7 +201,7 @@ def check_hounsfield(header: ImageHeader, facts: VoxelFacts) -> list[Finding]:
     elif facts.air_share < LEAST_AIR_SHARE:
         low, share = 100 * LEAST_AIR_SHARE, 100 * facts.air_share
         message = f"{found}, {share:.2g} % of the voxels between -1200 and -700, {expected} in {low:g} % or more"
-    elif facts.maximum < LEAST_MAXIMUM_HU:
+    elif facts.minimum < facts.maximum < LEAST_MAXIMUM_HU:  # of a constant volume NII011 says so
         message = f"{found} are not HU (was an offset applied twice?), expected soft tissue near 0 HU"
     elif facts.padding_share >= LEAST_AIR_SHARE:
         message = f"{100 * facts.padding_share:.1f} % padding below -1200 HU (lowest {facts.minimum:g}), read as air"

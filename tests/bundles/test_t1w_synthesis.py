@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.bundles.conftest import HEAD_CONFIGS, Run
+from tests.bundles.conftest import HEAD_CONFIGS, QUICK_HEADS, ROOT, Run
 from tests.bundles.heads import AFFINE, SHAPE, T1W, brain, write_prepared, write_raw
+from tests.bundles.test_lung_nodule_training import wait_for
 
 pytest.importorskip("dipy", reason="the extra dwi is not installed")
 
@@ -65,13 +69,18 @@ def test_without_adversarial_weight_no_discriminator_runs(train_heads: Run, tmp_
 
 
 def test_a_resumed_training_is_bit_equal_in_both_networks(
-    train_heads: Run, trained_heads: Path, tmp_path: Path
+    train_heads: Run, trained_heads: Path, head_data: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    shutil.copytree(trained_heads, folder)
-    # As if it had been killed after the first epoch.
-    (folder / "previous.pt").replace(folder / "last.pt")
-    assert torch.load(folder / "last.pt", weights_only=True)["trainer"]["epoch"] == 1
+    bundle = (sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", f"{HEAD_CONFIGS}/train.yaml")
+    command = [*bundle, "--dataset_dir", str(head_data), "--output_dir", str(folder), *QUICK_HEADS]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    wait_for('"epoch": 1', folder, process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=120)
+    assert process.returncode == 130
     result = train_heads(folder, "--resume", "True")
     assert result.returncode == 0, result.stdout + result.stderr
     straight, resumed = (torch.load(run / "last.pt", weights_only=True) for run in (trained_heads, folder))
@@ -83,8 +92,6 @@ def test_a_resumed_training_is_bit_equal_in_both_networks(
 
 
 def test_two_processes_train_together(python: Run, head_data: Path, tmp_path: Path) -> None:
-    import os
-
     folder = tmp_path / "run"
     port = str(20000 + os.getpid() % 20000)
     launcher = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", port)

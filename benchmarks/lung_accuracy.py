@@ -1,7 +1,7 @@
 """What the reference system's network finds when it is trained like ours: same scans, recipe and number of samples.
 
     python benchmarks/lung_accuracy.py --dataset_dir DATA --test_dir TEST --reference_run runs/reference \
-        --max_epochs 60 --samples_per_epoch 8000
+        --max_epochs 40 --samples_per_epoch 8000
 
 It trains the reference network (reference/unet.py) by the bundle's own train.yaml into --reference_run, unless that
 is there already, and evaluates it and ours (--weights, by default the released weights; with and without the second
@@ -58,6 +58,8 @@ def main() -> None:
     parser.add_argument("--test_dir", type=Path, help="prepared folder whose test part is evaluated")
     parser.add_argument("--reference_run", type=Path, default=Path("runs/reference"))
     parser.add_argument("--weights", help="model.pt of ours; the released weights by default")
+    parser.add_argument("--max_epochs", default="40", help="of the reference's training; 40 take the time of our 60")
+    parser.add_argument("--samples_per_epoch", default="8000")
     parser.add_argument("--json", type=Path, help="also write the summaries there")
     options, recipe = parser.parse_known_args()
     if not options.test_dir:
@@ -73,6 +75,10 @@ def main() -> None:
             options.dataset_dir,
             "--output_dir",
             options.reference_run,
+            "--max_epochs",
+            options.max_epochs,
+            "--samples_per_epoch",
+            options.samples_per_epoch,
             *recipe,
         )
     with tempfile.TemporaryDirectory() as temporary:

@@ -20,7 +20,7 @@ from medbundles.samples.writing.parallel import run_all
 
 DEFAULT_CASES = 12
 # Changes whenever the same seed gives other images, so that a folder is never continued with another generator.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 SITE_NAMES = tuple(site.name for site in SITES)
 
 
@@ -49,7 +49,7 @@ def write_samples(
         cases: number of people.
         seed: the same seed gives the same files.
         workers: processes; None takes every usable core. Each needs 2 GB.
-        sites: where they are scanned, in turn: some of ``north``, ``east``, ``south``.
+        sites: where they are scanned, in turn: some of ``north``, ``east``, ``south``, ``west``.
         overwrite: replace samples made with other settings.
 
     Raises:

@@ -11,6 +11,7 @@ import pytest
 from medbundles.checks.gradients import check_gradients
 from medbundles.components.diffusion import compute_channels, fit_tensor
 from medbundles.components.diffusion.brain_mask import find_brain
+from medbundles.components.diffusion.coherence import Reading, count_links
 from medbundles.io.gradients import GradientTable
 from medbundles.io.grids import spacing_of
 from medbundles.samples.head.geometry import grid
@@ -82,11 +83,24 @@ def test_diffusion_is_that_of_a_brain(maps: dict[str, np.ndarray]) -> None:
     assert np.median(maps["fa"][inside]) < 0.35
 
 
-def test_fibers_of_the_corpus_callosum_run_from_side_to_side(maps: dict[str, np.ndarray]) -> None:
-    coherent = (maps["fa"] > 0.35) & (maps["mask"] > 0)
-    middle = maps["fa"].shape[0] // 2
-    crossing = coherent[middle - 1 : middle + 2]
-    assert np.median(maps["v1_xx"][middle - 1 : middle + 2][crossing]) > 0.6
+def test_fibers_of_the_corpus_callosum_run_from_side_to_side(head: HeadScan, maps: dict[str, np.ndarray]) -> None:
+    upright_affine = nibabel.as_closest_canonical(nibabel.Nifti1Image(head.dwi[..., 0], head.dwi_affine)).affine
+    index = np.indices(maps["fa"].shape).reshape(3, -1)
+    x, y, z = (upright_affine[:3, :3] @ index + upright_affine[:3, 3:]).reshape(3, *maps["fa"].shape)
+    # In the middle, above the brain stem, whose fibers rise.
+    middle = (np.abs(x) < 6) & (z > 5) & (np.abs(y) < 40)
+    crossing = (maps["fa"] > 0.35) & (maps["mask"] > 0) & middle
+    assert crossing.sum() > 20
+    assert np.median(maps["v1_xx"][crossing]) > 0.8
+
+
+def test_the_gradients_directions_are_the_ones_that_make_fibers_run_on(head: HeadScan) -> None:
+    volumes = head.dwi.astype(np.float32)
+    mask = find_brain(volumes[..., 0], head.dwi_affine)
+    weighting, _ = check_gradients(GradientTable(head.b_values, head.directions), volumes.shape[-1])
+    assert weighting is not None
+    links, _ = count_links(fit_tensor(volumes, head.dwi_affine, weighting, mask), head.dwi_affine)
+    assert max(links, key=lambda reading: links[reading]) == Reading()
 
 
 def test_left_and_right_are_not_exchanged_between_the_images(head: HeadScan) -> None:

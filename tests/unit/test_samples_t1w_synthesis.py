@@ -58,7 +58,7 @@ def test_the_gradients_fit_the_volumes(write: Write) -> None:
 def test_scanners_take_turns_and_the_table_tells_them_apart(write: Write) -> None:
     with (write(cases=4) / "participants.tsv").open() as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
-    assert [row["site"] for row in rows] == ["north", "east", "south", "north"]
+    assert [row["site"] for row in rows] == ["north", "east", "south", "west"]
     assert [row["participant_id"] for row in rows] == ["sub-001", "sub-002", "sub-003", "sub-004"]
 
 
@@ -91,5 +91,5 @@ def test_fewer_people_than_there_are_is_refused(write: Write) -> None:
 
 def test_options_out_of_range_are_refused_all_at_once(write: Write) -> None:
     with pytest.raises(ConfigurationError) as refusal:
-        write(cases=0, seed=-1, sites=["west"])
+        write(cases=0, seed=-1, sites=["moon"])
     assert [finding.message.split()[0] for finding in refusal.value.findings] == ["cases", "seed", "sites"]

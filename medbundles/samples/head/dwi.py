@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from medbundles.samples.head.fibers import ENTRIES, draw_fibers
-from medbundles.samples.head.geometry import CENTER_MM, Affine, Floats, grid, places_of, sampled
+from medbundles.samples.head.geometry import Affine, Floats, grid, places_of, sampled
 from medbundles.samples.head.shape import HeadShape
 from medbundles.samples.head.signals import DENSITY, around_brain, coil_bias, rician, stored
 from medbundles.samples.head.sites import SITES, Site, sphere
@@ -35,12 +35,14 @@ def make_dwi(
     from dipy.reconst.dti import tensor_prediction
 
     generator = stream(seed, case, "dwi")
-    affine, size = grid(site.axes, site.spacing_mm, site.extent_mm, site.tilt_degrees, CENTER_MM)
+    affine, size = grid(site.axes, site.spacing_mm, site.extent_mm, site.tilt_degrees, site.center_mm)
     places = moved[:3, :3] @ places_of(affine, size) + moved[:3, 3:]
     places = places + _distortion(places, generator)
     where = shape.to_template(places)
     maps = sampled(_blurred(max(site.spacing_mm)), ("gray", "white", "fluid", "outside_mm"), where)
-    levels = {name: DENSITY[name] * np.exp(-site.echo_time_ms / T2_MS[name]) for name in T2_MS}
+    levels = {
+        name: DENSITY[name] * np.exp(-site.echo_time_ms / (T2_MS[name] * generator.normal(1.0, 0.05))) for name in T2_MS
+    }
     b_values = np.array([0.0] * site.unweighted + [site.b_value] * site.directions)
     world = np.vstack([np.zeros((site.unweighted, 3)), sphere(site.directions)])
     table = gradient_table(b_values, bvecs=world, b0_threshold=0)
@@ -48,7 +50,7 @@ def make_dwi(
     ring, scalp = around_brain(maps["outside_mm"], inside, generator)
     signal = np.zeros((len(inside), len(b_values)), np.float32)
     compartments = (
-        (levels["gray"] * (maps["gray"] + FAT_LEFT * scalp), GRAY_MEAN),
+        (levels["gray"] * (maps["gray"] + FAT_LEFT * scalp), GRAY_MEAN * generator.normal(1.0, 0.04)),
         (levels["fluid"] * (maps["fluid"] + ring), FLUID_MEAN),
     )
     for amount, mean in compartments:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from medbundles.samples.head.geometry import CENTER_MM
+
 Floats = npt.NDArray[np.floating[Any]]
 
 
@@ -31,6 +33,7 @@ class Site:
         t1w_signal_to_noise: of the T1w in white matter.
         tilt_degrees: of the diffusion slices about the x axis.
         gain: what one unit of signal is in the stored numbers.
+        center_mm: the middle of the diffusion images' field of view; as it is, the whole brain is covered.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Site:
     t1w_signal_to_noise: float
     tilt_degrees: float
     gain: float
+    center_mm: tuple[float, float, float] = CENTER_MM
 
 
 SITES = (
@@ -101,6 +105,25 @@ SITES = (
         t1w_signal_to_noise=30,
         tilt_degrees=-4,
         gain=4500,
+    ),
+    # A clinical protocol: coarse, few directions, and the lower head is left out.
+    Site(
+        name="west",
+        axes="LAS",
+        t1w_axes="LPS",
+        spacing_mm=(3.2, 3.2, 4.0),
+        t1w_spacing_mm=(1.0, 1.0, 1.0),
+        extent_mm=(218, 230, 92),
+        b_value=900,
+        directions=15,
+        unweighted=1,
+        echo_time_ms=76,
+        inversion_time_ms=950,
+        signal_to_noise=40,
+        t1w_signal_to_noise=35,
+        tilt_degrees=3,
+        gain=900,
+        center_mm=(0.0, -18.0, 38.0),
     ),
 )
 

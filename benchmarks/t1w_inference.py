@@ -76,6 +76,25 @@ def timed(function: Callable[[], Any]) -> tuple[Any, float]:
     return function(), time.perf_counter() - start
 
 
+def compare(case: dict[str, Tensor], network: nn.Module, backend: str) -> dict[str, Any]:
+    """Return windows, seconds and errors of both ways through one brain."""
+    image, box = case["image"], bounding_box(np.asarray(case["mask"])[0] > 0)
+    assert box is not None  # a prepared case has a brain
+    counted = Counted(network)
+    with torch.inference_mode():
+        inferer = TissueWindowInferer([64] * 3, overlap=0.25, crop_to_foreground=True, backend=backend)
+        inferer(image[None], network)  # compiled once, as for the first of many cases
+        ours, our_seconds = timed(lambda: inferer(image[None], network)[0])
+        (theirs, blocks), their_seconds = timed(lambda: tiling.predict(image, box, network))
+        TissueWindowInferer([64] * 3, overlap=0.25, crop_to_foreground=True, backend="eager")(image[None], counted)
+    return {
+        "box": [part.stop - part.start for part in box],
+        "reference": {"blocks": blocks, "seconds": their_seconds, "mae": error(theirs, case)},
+        "ours": {"windows": counted.windows, "seconds": our_seconds, "mae": error(ours, case)},
+        "ratio": their_seconds / our_seconds,
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--test_dir", type=Path, help="prepared folder whose test cases are taken")
@@ -99,25 +118,7 @@ def main() -> None:
     network.eval()
     rows = []
     for case in cases:
-        box = bounding_box(np.asarray(case["mask"])[0] > 0)
-        assert box is not None  # a prepared case has a brain
-        with torch.inference_mode():
-            inferer = TissueWindowInferer([64] * 3, overlap=0.25, crop_to_foreground=True, backend=options.backend)
-            inferer(case["image"][None], network)  # compiled once, as for the first of many cases
-            ours, our_seconds = timed(lambda: inferer(case["image"][None], network)[0])  # noqa: B023
-            (theirs, blocks), their_seconds = timed(lambda: tiling.predict(case["image"], box, network))  # noqa: B023
-            counted = Counted(network)
-            TissueWindowInferer([64] * 3, overlap=0.25, crop_to_foreground=True, backend="eager")(
-                case["image"][None], counted
-            )
-        rows.append(
-            {
-                "box": [part.stop - part.start for part in box],
-                "reference": {"blocks": blocks, "seconds": their_seconds, "mae": error(theirs, case)},
-                "ours": {"windows": counted.windows, "seconds": our_seconds, "mae": error(ours, case)},
-                "ratio": their_seconds / our_seconds,
-            }
-        )
+        rows.append(compare(case, network, options.backend))
         print(rows[-1], flush=True)
     print(f"median ratio {statistics.median(row['ratio'] for row in rows):.1f}, {torch.get_num_threads()} threads")
     if options.json:

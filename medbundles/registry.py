@@ -59,7 +59,8 @@ class Bundle:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for ``info --json``."""
-        return json.loads(json.dumps(asdict(self), default=str))  # type: ignore[no-any-return]
+        content: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        return content
 
 
 def content_root() -> Path:

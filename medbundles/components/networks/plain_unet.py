@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from monai.networks.nets import BasicUNet
 from torch import nn
 
 NEGATIVE_SLOPE = 0.1
+# MONAI's type says a norm is always there; its layers leave it out for None.
+NO_NORM: Any = None
 
 
 class PlainUNet(BasicUNet):
@@ -34,14 +37,13 @@ class PlainUNet(BasicUNet):
         features: Sequence[int] = (16, 16, 32, 64, 128, 16),
         upsample: str = "deconv",
     ) -> None:
-        # MONAI's type says a norm is always there; its layers leave it out for None.
         super().__init__(
             spatial_dims=spatial_dims,
             in_channels=in_channels,
             out_channels=out_channels,
             features=features,
             act=("leakyrelu", {"negative_slope": NEGATIVE_SLOPE, "inplace": True}),
-            norm=None,  # type: ignore[arg-type]
+            norm=NO_NORM,
             upsample=upsample,
         )
         self.apply(_start)

@@ -1,9 +1,9 @@
 """Where the white matter's fibers run: a field of directions over the template.
 
 No atlas of tracts is free to carry along, so the large tracts are drawn by hand, each as a region and a direction: what
-crosses the midline, what rises from the brain stem and fans out, what runs from front to back; elsewhere fibers run from
-the depth to the cortex within the sheets and blades of white matter, which is why they run on from voxel to voxel. Maps
-made from it look like maps of tensors: the colors are in the right places.
+crosses the midline, what rises from the brain stem and fans out, what runs from front to back. Elsewhere fibers run
+from the depth to the cortex within the sheets and blades of white matter: they run on from voxel to voxel. Maps made
+from it look like maps of tensors: the colors are in the right places.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,9 @@ from medbundles.io.grids import Affine, spacing_of, to_index, to_world
 from medbundles.io.hashing import sha256_data, sha256_file
 from medbundles.io.images import Volume, read_volume, write_volume
 from medbundles.prepare import _registration_preview, _t1w_alignment
-from medbundles.prepare._nodule_case import CaseResult, code_hash
+from medbundles.prepare._case_result import CaseResult, code_hash
 from medbundles.prepare._t1w_alignment import PlacedT1w, place_t1w
-from medbundles.prepare._workspace import load_finished, store_finished
+from medbundles.prepare._workspace import finish_once
 
 Mask = npt.NDArray[np.bool_]
 
@@ -84,14 +84,11 @@ def convert_case(job: CaseJob) -> CaseResult:
 
     A case that must not be used comes back with error findings and without files.
     """
-    key = _key(job)
-    earlier = load_finished(job.output, job.case.name, key)
+    case = job.case.name
     try:
-        stored = _convert(job, key) if earlier is None else earlier
+        return CaseResult.finished(case, *finish_once(job.output, case, _key(job), partial(_convert, job)))
     except DataError as error:
-        return CaseResult(job.case.name, _named(error.findings, job))
-    findings = tuple(Finding(**finding) for finding in stored["findings"])
-    return CaseResult(job.case.name, findings, fingerprint=stored["fingerprint"], reused=earlier is not None)
+        return CaseResult.refused(case, error.findings)
 
 
 def file_names(case: str, names: tuple[str, ...]) -> tuple[list[str], str, str]:
@@ -108,19 +105,19 @@ def _key(job: CaseJob) -> str:
     return sha256_data([case.name, hashes, asdict(job.options), sorted(job.allow), versions])
 
 
-def _convert(job: CaseJob, key: str) -> dict[str, Any]:
-    """Write the files of a case and store what is known of it.
+def _convert(job: CaseJob) -> tuple[dict[str, Any], list[str]]:
+    """Write the files of a case; return what is known of it, and the files.
 
     Raises:
         DataError: the case must not be used; with everything that was found.
     """
     scan, placed = _read(job)
-    findings = _named(apply_allow([*scan.findings, *placed.findings], job.allow), job)
+    judged = apply_allow([*scan.findings, *placed.findings], job.allow)
+    findings = [replace(finding, case=job.case.name) for finding in judged]
     if has_errors(findings):
         raise DataError(findings=findings)
     files, entry = _write(job, scan, placed)
-    content = {"key": key, "findings": [finding.as_dict() for finding in findings], "fingerprint": entry}
-    return store_finished(job.output, job.case.name, content, files)
+    return {"findings": [finding.as_dict() for finding in findings], "fingerprint": entry}, files
 
 
 def _read(job: CaseJob) -> tuple[FittedScan, PlacedT1w]:
@@ -232,7 +229,3 @@ def _draw(job: CaseJob, scan: FittedScan, placed: PlacedT1w) -> list[str]:
     picture = _registration_preview.draw_registration(placed.volume, (before, after), scan.maps.mask, scan.affine)
     write_png(job.output / name, picture, "T1w with the outline of the brain of the diffusion MRI, before and after")
     return [name]
-
-
-def _named(findings: Sequence[Finding], job: CaseJob) -> tuple[Finding, ...]:
-    return tuple(replace(finding, case=job.case.name) for finding in findings)

@@ -6,7 +6,7 @@ import statistics
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from medbundles.io.hashing import sha256_file
 from medbundles.io.images import Volume
 from medbundles.io.lidc import MarkKind, Reading, read_reading
 from medbundles.prepare import reader_consensus
-from medbundles.prepare._nodule_case import CaseResult, PaintedNodules, code_hash, convert_volume
+from medbundles.prepare._nodule_case import NoduleResult, PaintedNodules, convert_volume
 from medbundles.prepare.reader_consensus import AgreedNodule, ReaderNodule, agree, equivalent_diameter_mm
 
 # The rule of LUNA16's table of malignancies: two readers at least rate it 4 (moderately suspicious) or 5.
@@ -50,7 +50,7 @@ class LidcJob:
     allow: tuple[str, ...] = ()
 
 
-def convert_series(job: LidcJob) -> CaseResult:
+def convert_series(job: LidcJob) -> NoduleResult:
     """Write image and mask of one series, unless an earlier run has done exactly that.
 
     A series that must not be used comes back with error findings and without files.
@@ -61,9 +61,8 @@ def convert_series(job: LidcJob) -> CaseResult:
         # What lies outside was said, and allowed, before anything was written.
         reading, _ = keep_placeable(read_reading(job.case.xml), series)
     except DataError as error:
-        return CaseResult(series.series_uid, tuple(replace(f, case=series.series_uid) for f in error.findings))
+        return NoduleResult.refused(series.series_uid, error.findings)
     paint = partial(paint_consensus, reading=reading, slices=slice_numbers(series), minimum_readers=job.minimum_readers)
-    code = code_hash(sys.modules[__name__], dicom, dicom_grid, dicom_volume, lidc, reader_consensus)
     return convert_volume(
         series.series_uid,
         series.slices[0].path.name,
@@ -71,7 +70,8 @@ def convert_series(job: LidcJob) -> CaseResult:
         paint,
         output=job.output,
         allow=job.allow,
-        depends_on=[sha256_file(job.case.xml), job.minimum_readers, code],
+        depends_on=[sha256_file(job.case.xml), job.minimum_readers],
+        code=(sys.modules[__name__], dicom, dicom_grid, dicom_volume, lidc, reader_consensus),
         findings=_padding_note(padded, series.slices[0].path.name),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from medbundles.errors import DataError, Finding
 from medbundles.io.images import Volume, flip_lps, read_volume, to_index
 from medbundles.io.luna16 import Annotation
 from medbundles.prepare import nodule_masks
-from medbundles.prepare._nodule_case import CaseResult, PaintedNodules, code_hash, convert_volume
+from medbundles.prepare._nodule_case import NoduleResult, PaintedNodules, convert_volume
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class CaseJob:
     excluded: tuple[dict[str, Any], ...] | None = None
 
 
-def convert_case(job: CaseJob) -> CaseResult:
+def convert_case(job: CaseJob) -> NoduleResult:
     """Write image and mask of one scan, unless an earlier run has done exactly that.
 
     A scan that must not be used comes back with error findings and without files.
@@ -50,17 +50,22 @@ def convert_case(job: CaseJob) -> CaseResult:
     try:
         volume = read_volume(job.path)
     except DataError as error:
-        return CaseResult(job.case, tuple(replace(finding, case=job.case) for finding in error.findings))
+        return NoduleResult.refused(job.case, error.findings)
 
     def paint(scan: Volume) -> PaintedNodules:
         label, origins, notes = paint_nodules(scan, job.annotations, job.mask_rule)
         nodules = tuple(_entry(row) for row in job.annotations)
         return PaintedNodules(label, nodules, origins, tuple(notes), job.excluded)
 
-    code = code_hash(sys.modules[__name__], nodule_masks)
-    depends_on = [[asdict(row) for row in job.annotations], job.excluded, job.mask_rule, code]
     return convert_volume(
-        job.case, job.path.name, volume, paint, output=job.output, allow=job.allow, depends_on=depends_on
+        job.case,
+        job.path.name,
+        volume,
+        paint,
+        output=job.output,
+        allow=job.allow,
+        depends_on=[[asdict(row) for row in job.annotations], job.excluded, job.mask_rule],
+        code=(sys.modules[__name__], nodule_masks),
     )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ from medbundles.io.hashing import sha256_data
 from medbundles.io.headers import read_header
 from medbundles.io.images import read_volume, write_volume
 from medbundles.io.nnunet import RawCase
-from medbundles.prepare._workspace import load_finished, store_finished
+from medbundles.prepare._case_result import CaseResult
+from medbundles.prepare._workspace import finish_once
 from medbundles.prepare.fingerprint import describe_values
 
 STORED_SUFFIX = ".nii.gz"
@@ -36,36 +39,25 @@ class ImportJob:
     output: Path
 
 
-def import_case(job: ImportJob) -> dict[str, Any]:
-    """Bring one case into the prepared folder and return what the data list and the fingerprint need.
-
-    Returns:
-        ``images`` and ``label`` relative to the output, ``fingerprint``, and whether the case was ``reused``.
-    """
+def import_case(job: ImportJob) -> CaseResult:
+    """Bring one case into the prepared folder, unless an earlier run has done exactly that."""
     images, label = target_names(job.case.name, job.channels)
     sources = dict(zip(images, job.case.images, strict=True))
     if job.case.label is not None:
         sources[label] = job.case.label
     hashes = {name: facts_of(path).content_sha256 for name, path in sources.items()}
     key = sha256_data([__version__, hashes, [_affine(path) for path in sources.values()]])
-    stored = load_finished(job.output, job.case.name, key)
-    if stored is not None:
-        return {**stored, "reused": True}
+    digests = {"image_sha256": sha256_data([hashes[name] for name in images]), "label_sha256": hashes[label]}
+    stored, reused = finish_once(job.output, job.case.name, key, partial(_bring_all, job, sources, digests))
+    return CaseResult(job.case.name, (), stored["fingerprint"], reused)
+
+
+def _bring_all(
+    job: ImportJob, sources: Mapping[str, Path], digests: Mapping[str, str]
+) -> tuple[dict[str, Any], Iterable[str]]:
     for name, path in sources.items():
         bring(path, job.output / name)
-    content = {
-        "key": key,
-        "case": job.case.name,
-        "images": images,
-        "label": label,
-        "testing": job.case.testing,
-        "fingerprint": {
-            **_describe(job),
-            "image_sha256": sha256_data([hashes[name] for name in images]),
-            "label_sha256": hashes[label],
-        },
-    }
-    return {**store_finished(job.output, job.case.name, content, sources), "reused": False}
+    return {"fingerprint": {**_describe(job), **digests}}, sources
 
 
 def target_names(case: str, channels: tuple[str, ...]) -> tuple[list[str], str]:

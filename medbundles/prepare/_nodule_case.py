@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,18 +13,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from medbundles import __version__
 from medbundles.checks import voxels
 from medbundles.checks.nifti import check_finite, check_hounsfield
 from medbundles.checks.verdict import apply_allow, has_errors
 from medbundles.checks.voxels import VoxelFacts, measure
 from medbundles.errors import Finding
-from medbundles.io import images
-from medbundles.io.hashing import sha256_data, sha256_file
+from medbundles.io.hashing import sha256_data
 from medbundles.io.headers import ImageHeader
 from medbundles.io.images import Volume, write_volume
 from medbundles.prepare import fingerprint
-from medbundles.prepare._workspace import load_finished, store_finished
+from medbundles.prepare._case_result import CaseResult, code_hash
+from medbundles.prepare._workspace import finish_once
 
 STORED_TYPE = np.int16
 
@@ -47,26 +48,18 @@ class PaintedNodules:
 
 
 @dataclass(frozen=True)
-class CaseResult:
+class NoduleResult(CaseResult):
     """What came of one scan.
 
     Attributes:
-        case: the case's name.
-        findings: what was repaired or refused.
         nodules: as the data list has them.
         excluded: as the data list has them; None where the source has no such list.
-        fingerprint: the case's entry in ``fingerprint.json``; empty when it was refused.
         origins: how many masks came about in which way.
-        reused: whether an earlier run had finished it.
     """
 
-    case: str
-    findings: tuple[Finding, ...]
     nodules: tuple[dict[str, Any], ...] = ()
     excluded: tuple[dict[str, Any], ...] | None = None
-    fingerprint: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, int] = field(default_factory=dict)
-    reused: bool = False
 
 
 def convert_volume(
@@ -78,8 +71,9 @@ def convert_volume(
     output: Path,
     allow: Collection[str],
     depends_on: Any,
+    code: Sequence[ModuleType],
     findings: Sequence[Finding] = (),
-) -> CaseResult:
+) -> NoduleResult:
     """Write image and mask of one scan, unless an earlier run has done exactly that.
 
     Args:
@@ -89,7 +83,8 @@ def convert_volume(
         paint: makes the mask; is given the scan as int16.
         output: the prepared folder.
         allow: fault codes that are taken as warnings.
-        depends_on: what else the mask depends on: annotations, options, the hash of the code (plain data).
+        depends_on: what else the mask depends on: annotations, options (plain data).
+        code: what makes the mask.
         findings: what was found when the scan was read.
 
     Returns:
@@ -100,32 +95,24 @@ def convert_volume(
     header = ImageHeader(file, shape, stored_type, volume.spacing, volume.affine)
     judged = [replace(f, case=case) for f in apply_allow([*findings, *check_voxels(header, facts)], allow)]
     if has_errors(judged):
-        return CaseResult(case, tuple(judged))
-    key = sha256_data([asdict(facts), volume.affine.tolist(), depends_on, [f.as_dict() for f in judged]])
-    stored = load_finished(output, case, key)
-    reused = stored is not None
-    if stored is None:
-        content, files = _write(case, Volume(to_int16(volume.array), volume.affine), paint, judged, output)
-        content["fingerprint"]["image_sha256"] = facts.content_sha256
-        stored = store_finished(output, case, {"key": key, **content}, files)
-    return CaseResult(
-        case=case,
-        findings=tuple(Finding(**finding) for finding in stored["findings"]),
-        nodules=tuple(stored["nodules"]),
-        excluded=None if stored["excluded"] is None else tuple(stored["excluded"]),
-        fingerprint=stored["fingerprint"],
-        origins=stored["origins"],
-        reused=reused,
-    )
+        return NoduleResult(case, tuple(judged))
+    hashed = code_hash(sys.modules[__name__], voxels, fingerprint, *code)
+    key = sha256_data([asdict(facts), volume.affine.tolist(), depends_on, hashed, [f.as_dict() for f in judged]])
+    stored, reused = finish_once(output, case, key, partial(_write, case, volume, facts, paint, judged, output))
+    excluded = None if stored["excluded"] is None else tuple(stored["excluded"])
+    nodules, origins = tuple(stored["nodules"]), stored["origins"]
+    return NoduleResult.finished(case, stored, reused, nodules=nodules, excluded=excluded, origins=origins)
 
 
 def _write(
     case: str,
-    volume: Volume,
+    scan: Volume,
+    facts: VoxelFacts,
     paint: Callable[[Volume], PaintedNodules],
     findings: Sequence[Finding],
     output: Path,
 ) -> tuple[dict[str, Any], list[str]]:
+    volume = Volume(to_int16(scan.array), scan.affine)
     painted = paint(volume)
     names = [f"images/{case}.nii.gz", f"labels/{case}.nii.gz"]
     write_volume(output / names[0], volume.array, volume.affine)
@@ -144,6 +131,7 @@ def _write(
             "label_sha256": measure(painted.label).content_sha256,
             "diameters_mm": [nodule["diameter_mm"] for nodule in painted.nodules],
             "intensities": {name: fingerprint.describe_values(values) for name, values in regions.items()},
+            "image_sha256": facts.content_sha256,
         },
     }
     return content, names
@@ -166,13 +154,3 @@ def to_int16(array: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
         array = np.rint(array)
     clipped: npt.NDArray[np.int16] = np.clip(array, limits.min, limits.max).astype(STORED_TYPE, copy=False)
     return clipped
-
-
-def code_hash(*modules: ModuleType) -> str:
-    """Return a hash of the code that shapes a case's files, so that a newer version converts again.
-
-    Args:
-        modules: what the source uses besides the code of this room.
-    """
-    files = [Path(__file__), *(Path(str(module.__file__)) for module in (images, voxels, fingerprint, *modules))]
-    return sha256_data([__version__, *(sha256_file(file) for file in files)])

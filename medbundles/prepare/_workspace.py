@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -79,17 +79,31 @@ class Workspace:
                 path.unlink()
 
 
-def load_finished(output: Path, case: str, key: str) -> dict[str, Any] | None:
-    """Return what was stored for a finished case, if it is still what would be made now.
+def finish_once(
+    output: Path, case: str, key: str, make: Callable[[], tuple[dict[str, Any], Iterable[str]]]
+) -> tuple[dict[str, Any], bool]:
+    """Make a case's files, unless an earlier run has done exactly that.
+
+    Files that an earlier preparation, with other options, wrote for the case and this one did not are removed.
 
     Args:
         output: the prepared folder.
         case: the case's name.
         key: hash of everything the case's files depend on.
+        make: writes the files; returns what is to be known of the case as plain data, and the files' names.
 
     Returns:
-        The stored content; ``None`` when the key differs or a file is missing or changed.
+        What is known of the case, and whether an earlier run had finished it.
     """
+    stored = _load_finished(output, case, key)
+    if stored is not None:
+        return stored, True
+    content, files = make()
+    return _store_finished(output, case, {"key": key, **content}, files), False
+
+
+def _load_finished(output: Path, case: str, key: str) -> dict[str, Any] | None:
+    """Return what was stored for a finished case; ``None`` when the key differs or a file is missing or changed."""
     path = output / PROGRESS_FOLDER / f"{case}.json"
     if not path.is_file():
         return None
@@ -101,11 +115,8 @@ def load_finished(output: Path, case: str, key: str) -> dict[str, Any] | None:
     return stored if intact else None
 
 
-def store_finished(output: Path, case: str, content: dict[str, Any], files: Iterable[str]) -> dict[str, Any]:
-    """Store a finished case with the hashes of its files and return what was stored.
-
-    Files that an earlier preparation, with other options, wrote for the case and this one did not are removed.
-    """
+def _store_finished(output: Path, case: str, content: dict[str, Any], files: Iterable[str]) -> dict[str, Any]:
+    """Store a finished case with the hashes of its files and return what was stored."""
     stored = {**content, "files": {name: sha256_file(output / name) for name in files}}
     path = output / PROGRESS_FOLDER / f"{case}.json"
     earlier = json.loads(path.read_text(encoding="utf-8")).get("files", {}) if path.is_file() else {}

@@ -19,19 +19,17 @@ from medbundles.checks.verdict import severity
 from medbundles.components.diffusion.channels import DEFAULT, parse_channels
 from medbundles.components.resampling import isotropic_grid
 from medbundles.errors import Finding
-from medbundles.io.atomic import write_json
 from medbundles.io.cases import check_names
-from medbundles.io.datalist import Record, write_datalist
+from medbundles.io.datalist import Record
 from medbundles.io.diffusion_cases import DiffusionCase, find_diffusion_cases
 from medbundles.io.headers import read_header
 from medbundles.io.packages import require_package
+from medbundles.prepare._case_list import count_parts, deal_out, find_subjects, fold_entry, keep_good, publish
+from medbundles.prepare._case_result import CaseResult
 from medbundles.prepare._dwi_case import CaseJob, CaseOptions, convert_case, file_names
-from medbundles.prepare._nodule_case import CaseResult
-from medbundles.prepare._nodule_list import count_parts, deal_out, find_subjects, keep_good
 from medbundles.prepare._options import codes, judge, refuse_options, shared_expectations
 from medbundles.prepare._pool import choose_workers, run_jobs
 from medbundles.prepare._workspace import Workspace, refuse_existing
-from medbundles.prepare.fingerprint import FINGERPRINT_NAME, summarize_cases
 from medbundles.prepare.folds import TEST, check_folds
 from medbundles.prepare.report import PreparationReport
 
@@ -123,7 +121,7 @@ def prepare(
         news = [replace(result, findings=_without(result.findings, findings)) for result in results]
         good, judged, refused = keep_good(news, workspace, codes(allow), skip_bad_cases)
         subjects, subject_findings = find_subjects(good, people)
-        parts = deal_out(good, subjects, folds, test_fraction, seed)
+        parts = deal_out(subjects, folds, test_fraction, seed)
         split = {"folds": folds, "test_fraction": test_fraction, "seed": seed}
         report = PreparationReport(
             kind="dwi_t1w",
@@ -136,7 +134,8 @@ def prepare(
             reused=sum(result.reused for result in good),
             seconds=time.monotonic() - started,
         )
-        _publish(report, good, parts, subjects, options)
+        about = {"channels": list(names), "grid": grid, "t1w": _mean_t1w(good, parts)}
+        publish(report, good, _records(good, subjects, parts, names), parts, names, about)
     return report
 
 
@@ -199,34 +198,21 @@ def _inspect_t1w(case: DiffusionCase) -> list[Finding]:
     return [replace(finding, file=case.t1w.name) for finding in findings]
 
 
-def _publish(
-    report: PreparationReport,
-    results: Sequence[CaseResult],
-    parts: Mapping[str, int],
-    subjects: Mapping[str, str],
-    options: CaseOptions,
-) -> None:
-    """Write the tables, the data list last: a folder that has one is complete."""
-    training: list[Record] = []
-    testing: list[Record] = []
-    for result in results:
-        case = result.case
-        images, label, mask = file_names(case, options.channels)
+def _records(
+    results: Sequence[CaseResult], subjects: Mapping[str, str], parts: Mapping[str, int], channels: tuple[str, ...]
+) -> list[Record]:
+    """Return the cases as the data list has them."""
+    records = []
+    for case in [result.case for result in results]:
+        images, label, mask = file_names(case, channels)
         image = images[0] if len(images) == 1 else images
-        record: Record = {"image": image, "label": label, "mask": mask, "case": case, "subject": subjects[case]}
-        if parts[case] == TEST:
-            testing.append(record)
-        else:
-            training.append({**record, "fold": parts[case]})
-    content = summarize_cases({result.case: result.fingerprint for result in results})
-    learned = [result.fingerprint["t1w"] for result in results if parts[result.case] != TEST]
-    content |= {"channels": list(options.channels), "grid": options.grid, "t1w": _mean_of(learned)}
-    write_json(report.output / FINGERPRINT_NAME, content)
-    report.write()
-    write_datalist(report.output, training, testing, options.channels)
+        record = {"image": image, "label": label, "mask": mask, "case": case, "subject": subjects[case]}
+        records.append({**record, **fold_entry(parts[case])})
+    return records
 
 
-def _mean_of(cases: Sequence[Mapping[str, float]]) -> dict[str, float | int | None]:
-    """Return the mean of the cases' means and deviations: what a synthesized T1w may be brought to."""
+def _mean_t1w(results: Sequence[CaseResult], parts: Mapping[str, int]) -> dict[str, float | int | None]:
+    """Return the mean of the training cases' means and deviations: what a synthesized T1w may be brought to."""
+    cases = [result.fingerprint["t1w"] for result in results if parts[result.case] != TEST]
     means = {key: float(np.mean([case[key] for case in cases])) if cases else None for key in ("mean", "std")}
     return {**means, "cases": len(cases)}

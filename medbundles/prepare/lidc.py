@@ -10,9 +10,10 @@ from typing import Any
 
 from medbundles.checks import refuse
 from medbundles.checks.lidc import LidcCase, LidcSource, inspect_lidc
+from medbundles.prepare._case_list import count_parts, deal_out, find_subjects, keep_good, publish
 from medbundles.prepare._lidc_case import LidcJob, convert_series
-from medbundles.prepare._nodule_case import CaseResult
-from medbundles.prepare._nodule_list import count_nodules, count_parts, deal_out, find_subjects, keep_good, publish
+from medbundles.prepare._nodule_case import NoduleResult
+from medbundles.prepare._nodule_list import count_nodules, nodule_records, nodule_strata
 from medbundles.prepare._options import codes, judge, refuse_options, shared_expectations
 from medbundles.prepare._pool import choose_workers, run_jobs
 from medbundles.prepare._workspace import Workspace, refuse_existing
@@ -99,7 +100,7 @@ def prepare(
         good, judged, refused = keep_good(results, workspace, codes(allow), skip_bad_cases)
         patients = {case.series.series_uid: case.patient_id for case in cases}
         subjects, subject_findings = find_subjects(good, patients)
-        parts = deal_out(good, subjects, folds, test_fraction, seed)
+        parts = deal_out(subjects, folds, test_fraction, seed, nodule_strata(good, subjects))
         report = PreparationReport(
             kind="lidc",
             output=output,
@@ -111,7 +112,7 @@ def prepare(
             reused=sum(result.reused for result in good),
             seconds=time.monotonic() - started,
         )
-        publish(report, good, parts, subjects, {})
+        publish(report, good, nodule_records(good, subjects, parts), parts)
     return report
 
 
@@ -138,7 +139,7 @@ def _inspect(source: Path, annotations_dir: Path | None, options: Options, worke
 
 def _convert(
     cases: Sequence[LidcCase], minimum_readers: int, output: Path, workers: int | None, allow: tuple[str, ...]
-) -> list[CaseResult]:
+) -> list[NoduleResult]:
     jobs = [LidcJob(case, minimum_readers, output, allow) for case in cases]
     largest = max((_voxels(case) for case in cases), default=0)
     return run_jobs(

@@ -14,9 +14,10 @@ from medbundles.errors import ConfigurationError, Finding
 from medbundles.io.hard_negatives import TABLE_NAME, HardNegative, write_hard_negatives
 from medbundles.io.luna16 import Scan
 from medbundles.io.luna16_lists import CANDIDATES, find_list, read_candidates
+from medbundles.prepare._case_list import count_parts, deal_out, find_subjects, keep_good, publish
 from medbundles.prepare._luna16_case import CaseJob, convert_case
-from medbundles.prepare._nodule_case import CaseResult
-from medbundles.prepare._nodule_list import count_nodules, count_parts, deal_out, find_subjects, keep_good, publish
+from medbundles.prepare._nodule_case import NoduleResult
+from medbundles.prepare._nodule_list import count_nodules, nodule_records, nodule_strata
 from medbundles.prepare._options import codes, judge, refuse_options, shared_expectations
 from medbundles.prepare._pool import choose_workers, run_jobs
 from medbundles.prepare._workspace import Workspace, refuse_existing
@@ -123,7 +124,8 @@ def prepare(
         )
         if candidates:
             write_hard_negatives(output / TABLE_NAME, negatives)
-        publish(report, good, parts, subjects, subsets if split == "luna16" else {})
+        records = nodule_records(good, subjects, parts, subsets if split == "luna16" else None)
+        publish(report, good, records, parts)
     return report
 
 
@@ -150,7 +152,7 @@ def _convert(
     output: Path,
     workers: int | None,
     allow: Collection[str],
-) -> list[CaseResult]:
+) -> list[NoduleResult]:
     jobs = [
         CaseJob(
             scan.series,
@@ -168,12 +170,13 @@ def _convert(
 
 
 def assign_parts(
-    results: Sequence[CaseResult], subjects: Mapping[str, str], subsets: Mapping[str, int | None], options: Options
+    results: Sequence[NoduleResult], subjects: Mapping[str, str], subsets: Mapping[str, int | None], options: Options
 ) -> tuple[dict[str, int], list[Finding]]:
     """Return the fold of each case (:data:`~medbundles.prepare.folds.TEST` for the test part) and what to warn of."""
     if options.split == "luna16":
         numbered = {subject: subsets[subject] or 0 for subject in subjects.values()}
         by_subject = split_subsets(numbered, options.test_fraction, OFFICIAL_FOLDS)
         return {case: by_subject[subject] for case, subject in subjects.items()}, []
-    parts = deal_out(results, subjects, options.folds, options.test_fraction, options.seed)
+    strata = nodule_strata(results, subjects)
+    parts = deal_out(subjects, options.folds, options.test_fraction, options.seed, strata)
     return parts, check_folds(parts, options.folds)

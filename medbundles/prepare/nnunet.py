@@ -5,20 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from medbundles.checks import refuse
 from medbundles.checks.dataset import check_records
-from medbundles.errors import DataError, Finding
-from medbundles.io.atomic import write_json
-from medbundles.io.datalist import Record, write_datalist
+from medbundles.errors import Finding
+from medbundles.io.datalist import Record
 from medbundles.io.headers import read_header
 from medbundles.io.nnunet import RawCase, RawDataset, read_raw_dataset
-from medbundles.prepare._nnunet_case import ImportJob, import_case
+from medbundles.prepare._case_list import count_parts, fold_entry, publish, refuse_empty
+from medbundles.prepare._nnunet_case import ImportJob, import_case, target_names
 from medbundles.prepare._options import codes, judge, refuse_options, shared_expectations
 from medbundles.prepare._pool import choose_workers, run_jobs
 from medbundles.prepare._workspace import Workspace, refuse_existing
-from medbundles.prepare.fingerprint import FINGERPRINT_NAME, summarize_cases
 from medbundles.prepare.folds import TEST, check_folds, split_subjects
 from medbundles.prepare.report import PreparationReport
 
@@ -74,8 +72,7 @@ def prepare(
     raw, findings = read_raw_dataset(source)
     findings, bad = judge([*findings, *inspect_cases(raw, codes(allow))], codes(allow), skip_bad_cases)
     cases = [case for case in raw.cases if case.label and case.name not in bad]
-    if not cases:
-        raise DataError(findings=[Finding("TRN011", "error", "no case is left", "mend the errors above")])
+    refuse_empty(cases)
     fraction = 0.0 if any(case.testing for case in cases) else test_fraction
     parts = split_subjects({case.name: "" for case in cases if not case.testing}, folds, fraction, seed)
     findings += refuse(check_folds(parts, folds))
@@ -90,21 +87,24 @@ def prepare(
             output=output,
             options={"folds": folds, "test_fraction": fraction, "seed": seed, "channels": list(raw.channels)}
             | {"labels": {name: list(values) for name, values in raw.labels.items()}},
-            cases={"training": sum(p != TEST for p in parts.values()), "testing": list(parts.values()).count(TEST)},
+            cases=count_parts(parts),
             counts={},
             findings=tuple(findings),
             skipped=tuple(sorted(bad)),
-            reused=sum(result["reused"] for result in results),
+            reused=sum(result.reused for result in results),
             seconds=time.monotonic() - started,
         )
-        _publish(report, results, parts)
+        publish(report, results, [_record(case, raw.channels, parts) for case in cases], parts)
     return report
 
 
 def inspect_cases(raw: RawDataset, allow: Collection[str]) -> list[Finding]:
     """Check the images and labels of all cases that are complete, and count the test images without a label."""
     complete = [case for case in raw.cases if case.label and all(path.is_file() for path in case.images)]
-    records = [{"case": case.name, "image": _one_or_all(case.images), "label": str(case.label)} for case in complete]
+    records = [
+        {"case": case.name, "image": _one_or_all([str(path) for path in case.images]), "label": str(case.label)}
+        for case in complete
+    ]
     modality = "CT" if raw.channels == ("CT",) else None
     findings = check_records(
         records, label_values=raw.label_values, channels=raw.channels, modality=modality, allow=allow
@@ -116,26 +116,16 @@ def inspect_cases(raw: RawDataset, allow: Collection[str]) -> list[Finding]:
     return findings
 
 
-def _one_or_all(images: Sequence[Path]) -> str | list[str]:
-    return str(images[0]) if len(images) == 1 else [str(path) for path in images]
+def _one_or_all(images: Sequence[str]) -> str | list[str]:
+    return images[0] if len(images) == 1 else list(images)
 
 
 def _bytes_of(case: RawCase) -> int:
     return sum(read_header(path).data_bytes for path in (*case.images, case.label) if path)
 
 
-def _publish(report: PreparationReport, results: Sequence[Mapping[str, Any]], parts: Mapping[str, int]) -> None:
-    """Write the tables, the data list last: a folder that has one is complete."""
-    training: list[Record] = []
-    testing: list[Record] = []
-    for result in results:
-        case, images = result["case"], result["images"]
-        image = images[0] if len(images) == 1 else images
-        record: Record = {"image": image, "label": result["label"], "case": case, "subject": case}
-        if parts[case] == TEST:
-            testing.append(record)
-        else:
-            training.append({**record, "fold": parts[case]})
-    write_json(report.output / FINGERPRINT_NAME, summarize_cases({r["case"]: r["fingerprint"] for r in results}))
-    report.write()
-    write_datalist(report.output, training, testing)
+def _record(case: RawCase, channels: tuple[str, ...], parts: Mapping[str, int]) -> Record:
+    """Return a case as the data list has it; its subject is itself."""
+    images, label = target_names(case.name, channels)
+    record = {"image": _one_or_all(images), "label": label, "case": case.name, "subject": case.name}
+    return {**record, **fold_entry(parts[case.name])}

@@ -1,0 +1,123 @@
+"""What every kind of source does with its finished cases: subjects, parts, and the tables of the prepared folder."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeVar
+
+from medbundles.errors import DataError, Finding
+from medbundles.io.atomic import write_json
+from medbundles.io.datalist import Record, write_datalist
+from medbundles.prepare._case_result import CaseResult
+from medbundles.prepare._options import judge
+from medbundles.prepare._workspace import Workspace
+from medbundles.prepare.fingerprint import FINGERPRINT_NAME, summarize_cases
+from medbundles.prepare.folds import TEST, split_subjects
+from medbundles.prepare.report import PreparationReport
+
+Result = TypeVar("Result", bound=CaseResult)
+
+
+def keep_good(
+    results: Sequence[Result], workspace: Workspace, allow: Collection[str], skip_bad_cases: bool
+) -> tuple[list[Result], list[Finding], set[str]]:
+    """Return the cases that may be used, what was found in all of them, and the names of those left out.
+
+    Raises:
+        DataError: a case is refused and may not be skipped, or none is left (TRN011).
+    """
+    judged, refused = judge([finding for result in results for finding in result.findings], allow, skip_bad_cases)
+    good = [result for result in results if result.case not in refused]
+    workspace.forget_others(result.case for result in good)
+    refuse_empty(good)
+    return good, judged, refused
+
+
+def refuse_empty(cases: Sequence[Any]) -> None:
+    """Refuse to go on without a case.
+
+    Raises:
+        DataError: none is left (TRN011).
+    """
+    if not cases:
+        raise DataError(findings=[Finding("TRN011", "error", "no case is left", "mend the errors above")])
+
+
+def find_subjects(
+    results: Sequence[CaseResult], patients: Mapping[str, str] | None = None
+) -> tuple[dict[str, str], list[Finding]]:
+    """Return the subject of each case: its patient, but one subject for all whose scans have the same voxels.
+
+    Args:
+        results: the finished cases.
+        patients: whose scan each case is; without, every case is somebody else's.
+    """
+    subjects = {result.case: (patients or {}).get(result.case, result.case) for result in results}
+    first: dict[str, str] = {}
+    findings = []
+    for result in results:
+        other = first.setdefault(result.fingerprint["image_sha256"], result.case)
+        if other != result.case:
+            message = f"the same voxels as case {other}: kept in the same part of the split"
+            findings.append(Finding("NII014", "warning", message, "delete one of them", result.case))
+            joined, kept = subjects[result.case], subjects[other]
+            subjects = {case: kept if subject == joined else subject for case, subject in subjects.items()}
+    return subjects, findings
+
+
+def deal_out(
+    subjects: Mapping[str, str],
+    folds: int,
+    test_fraction: float,
+    seed: int,
+    strata: Mapping[str, str] | None = None,
+) -> dict[str, int]:
+    """Return the fold of each case (:data:`~medbundles.prepare.folds.TEST` for the test part), subjects kept whole.
+
+    Args:
+        subjects: the subject of each case.
+        folds: number of training folds.
+        test_fraction: share of the subjects kept out of training.
+        seed: of the split.
+        strata: the stratum of each subject; each is dealt out evenly. By default all subjects are alike.
+    """
+    alike = dict.fromkeys(subjects.values(), "")
+    by_subject = split_subjects(alike if strata is None else strata, folds, test_fraction, seed)
+    return {case: by_subject[subject] for case, subject in subjects.items()}
+
+
+def count_parts(parts: Mapping[str, int]) -> dict[str, int]:
+    """Return how many cases each part of the data list has."""
+    testing = list(parts.values()).count(TEST)
+    return {"training": len(parts) - testing, "testing": testing}
+
+
+def fold_entry(part: int, test_fold: int | None = None) -> Record:
+    """Return the fold of a record as the data list has it: none in the test part, unless that has folds of its own."""
+    fold = test_fold if part == TEST else part
+    return {} if fold is None else {"fold": fold}
+
+
+def publish(
+    report: PreparationReport,
+    results: Sequence[CaseResult],
+    records: Sequence[Record],
+    parts: Mapping[str, int],
+    channels: Sequence[str] = (),
+    about: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the tables, the data list last: a folder that has one is complete.
+
+    Args:
+        report: of the preparation.
+        results: the cases to list.
+        records: theirs, complete.
+        parts: the fold of each case, :data:`~medbundles.prepare.folds.TEST` for the test part.
+        channels: names of every record's images, where several belong to one record.
+        about: what ``fingerprint.json`` holds besides.
+    """
+    content = summarize_cases({result.case: result.fingerprint for result in results})
+    write_json(report.output / FINGERPRINT_NAME, {**content, **(about or {})})
+    report.write()
+    training, testing = ([r for r in records if (parts[r["case"]] == TEST) == tested] for tested in (False, True))
+    write_datalist(report.output, training, testing, channels)

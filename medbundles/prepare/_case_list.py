@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from medbundles.errors import DataError, Finding
 from medbundles.io.atomic import write_json
 from medbundles.io.datalist import Record, write_datalist
 from medbundles.prepare._case_result import CaseResult
-from medbundles.prepare._options import judge
+from medbundles.prepare._options import SharedOptions
 from medbundles.prepare._workspace import Workspace
 from medbundles.prepare.fingerprint import FINGERPRINT_NAME, summarize_cases
 from medbundles.prepare.folds import TEST, split_subjects
@@ -19,14 +19,14 @@ Result = TypeVar("Result", bound=CaseResult)
 
 
 def keep_good(
-    results: Sequence[Result], workspace: Workspace, allow: Collection[str], skip_bad_cases: bool
+    results: Sequence[Result], workspace: Workspace, shared: SharedOptions
 ) -> tuple[list[Result], list[Finding], set[str]]:
     """Return the cases that may be used, what was found in all of them, and the names of those left out.
 
     Raises:
         DataError: a case is refused and may not be skipped, or none is left (TRN011).
     """
-    judged, refused = judge([finding for result in results for finding in result.findings], allow, skip_bad_cases)
+    judged, refused = shared.judge([finding for result in results for finding in result.findings])
     good = [result for result in results if result.case not in refused]
     workspace.forget_others(result.case for result in good)
     refuse_empty(good)

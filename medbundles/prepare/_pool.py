@@ -20,22 +20,32 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-def run_jobs(function: Callable[[Job], Result], jobs: Sequence[Job], workers: int, title: str) -> list[Result]:
+def run_jobs(
+    function: Callable[[Job], Result],
+    jobs: Sequence[Job],
+    bytes_of: Callable[[Job], int],
+    workers: int | None,
+    title: str,
+) -> list[Result]:
     """Call ``function`` with every job and return the results in the jobs' order.
 
     Args:
         function: a module-level function (it is pickled for the workers, which are spawned).
         jobs: one argument each.
-        workers: processes; with one, everything runs in this process.
+        bytes_of: memory that a job takes.
+        workers: processes that the user asked for, never more than fit; None takes the cores and the memory there are.
+            With one, everything runs in this process.
         title: what the progress bar says.
 
     Raises:
-        EnvironmentFailure: a worker died, most likely for lack of memory.
+        EnvironmentFailure: not even the largest job alone fits, or a worker died, most likely for lack of memory
+            (NII015).
         Interrupted: SIGINT; cases under way are finished first, the next run continues after them.
     """
+    count = _choose_workers(workers, len(jobs), max(map(bytes_of, jobs), default=0))
     finished: dict[int, Result] = {}
     try:
-        finished.update(_watched(_results(function, jobs, workers), len(jobs), title))
+        finished.update(_watched(_results(function, jobs, count), len(jobs), title))
     except BrokenProcessPool as error:
         fix = "start again with fewer --workers; it continues where it stopped"
         raise EnvironmentFailure(findings=[Finding("NII015", "error", "a worker process died", fix)]) from error
@@ -44,17 +54,8 @@ def run_jobs(function: Callable[[Job], Result], jobs: Sequence[Job], workers: in
     return [finished[place] for place in range(len(jobs))]
 
 
-def choose_workers(asked: int | None, jobs: int, bytes_per_job: int) -> int:
-    """Return how many processes to use: the cores there are, bounded by the jobs and by the memory that is free.
-
-    Args:
-        asked: the user's number; ``None`` lets the machine decide.
-        jobs: how many jobs there are.
-        bytes_per_job: memory that the largest job takes.
-
-    Raises:
-        EnvironmentFailure: not even one job fits (NII015).
-    """
+def _choose_workers(asked: int | None, jobs: int, bytes_per_job: int) -> int:
+    """Return how many processes to use: the cores there are, bounded by the jobs and by the memory that is free."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     available = available_memory_bytes()
     fitting = cores if available is None else available // max(bytes_per_job, 1)

@@ -27,8 +27,8 @@ from medbundles.io.packages import require_package
 from medbundles.prepare._case_list import count_parts, deal_out, find_subjects, fold_entry, keep_good, publish
 from medbundles.prepare._case_result import CaseResult
 from medbundles.prepare._dwi_case import CaseJob, CaseOptions, convert_case, file_names
-from medbundles.prepare._options import codes, judge, refuse_options, shared_expectations
-from medbundles.prepare._pool import choose_workers, run_jobs
+from medbundles.prepare._options import Expectations, SharedOptions, is_number
+from medbundles.prepare._pool import run_jobs
 from medbundles.prepare._workspace import Workspace, refuse_existing
 from medbundles.prepare.folds import TEST, check_folds
 from medbundles.prepare.report import PreparationReport
@@ -93,33 +93,25 @@ def prepare(
         EnvironmentFailure: the extra ``dwi`` is not installed.
     """
     started = time.monotonic()
-    shared = shared_expectations(
-        folds=folds,
-        test_fraction=test_fraction,
-        seed=seed,
-        workers=workers,
-        overwrite=overwrite,
-        skip_bad_cases=skip_bad_cases,
-    )
-    refuse_options({**_expectations(grid, register, b0_threshold, shell), **shared})
+    shared = SharedOptions(folds, test_fraction, seed, workers, overwrite, allow, skip_bad_cases)
+    shared.refuse_wrong(_own_expectations(grid, register, b0_threshold, shell))
     words = channels.split(",") if isinstance(channels, str) else channels
     names = parse_channels([str(word).strip() for word in words])
     options = CaseOptions(names, grid, register, b0_threshold, shell)
     require_package("dipy", "dwi", "preparing diffusion MRI")
     refuse_existing(output, overwrite)
     cases, notes = find_diffusion_cases(source)
-    findings, bad = judge([*notes, *inspect_cases(cases, b0_threshold, shell)], codes(allow), skip_bad_cases)
+    findings, bad = shared.judge([*notes, *inspect_cases(cases, b0_threshold, shell)])
     jobs = [
-        CaseJob(case, case.t1w, options, output, codes(allow)) for case in cases if case.t1w and case.name not in bad
+        CaseJob(case, case.t1w, options, output, shared.codes) for case in cases if case.t1w and case.name not in bad
     ]
     people = {job.case.name: job.case.subject for job in jobs}
     with Workspace(output, FOLDERS) as workspace:
         workspace.forget_others(people)
-        largest = max(map(estimate_bytes, jobs), default=0)
-        results = run_jobs(convert_case, jobs, choose_workers(workers, len(jobs), largest), "prepare dwi_t1w")
+        results = run_jobs(convert_case, jobs, estimate_bytes, workers, "prepare dwi_t1w")
         # What the headers told has been told.
         news = [replace(result, findings=_without(result.findings, findings)) for result in results]
-        good, judged, refused = keep_good(news, workspace, codes(allow), skip_bad_cases)
+        good, judged, refused = keep_good(news, workspace, shared)
         subjects, subject_findings = find_subjects(good, people)
         parts = deal_out(subjects, folds, test_fraction, seed)
         split = {"folds": folds, "test_fraction": test_fraction, "seed": seed}
@@ -173,19 +165,15 @@ def _without(findings: Sequence[Finding], known: Collection[Finding]) -> tuple[F
     return tuple(finding for finding in findings if finding not in known)
 
 
-def _expectations(grid: Any, register: Any, b0_threshold: Any, shell: Any) -> dict[str, tuple[Any, bool, str]]:
-    edge = _is_number(grid) and SMALLEST_EDGE_MM <= grid <= LARGEST_EDGE_MM
+def _own_expectations(grid: Any, register: Any, b0_threshold: Any, shell: Any) -> Expectations:
+    edge = is_number(grid) and SMALLEST_EDGE_MM <= grid <= LARGEST_EDGE_MM
     edges = f"dwi, t1w or a voxel edge of {SMALLEST_EDGE_MM:g} to {LARGEST_EDGE_MM:g} mm"
     return {
         "grid": (grid, edge or grid in ("dwi", "t1w"), edges),
         "register": (register, isinstance(register, bool), "true or false"),
-        "b0_threshold": (b0_threshold, _is_number(b0_threshold) and b0_threshold >= 0, "a number from 0, in s/mm2"),
-        "shell": (shell, shell is None or (_is_number(shell) and shell > 0), "a b-value above 0, in s/mm2"),
+        "b0_threshold": (b0_threshold, is_number(b0_threshold) and b0_threshold >= 0, "a number from 0, in s/mm2"),
+        "shell": (shell, shell is None or (is_number(shell) and shell > 0), "a b-value above 0, in s/mm2"),
     }
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _inspect_t1w(case: DiffusionCase) -> list[Finding]:

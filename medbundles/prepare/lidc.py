@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from medbundles.checks import refuse
-from medbundles.checks.lidc import LidcCase, LidcSource, inspect_lidc
+from medbundles.checks.lidc import LidcSource, inspect_lidc
 from medbundles.prepare._case_list import count_parts, deal_out, find_subjects, keep_good, publish
 from medbundles.prepare._lidc_case import LidcJob, convert_series
-from medbundles.prepare._nodule_case import NoduleResult
 from medbundles.prepare._nodule_list import count_nodules, nodule_records, nodule_strata
-from medbundles.prepare._options import codes, judge, refuse_options, shared_expectations
-from medbundles.prepare._pool import choose_workers, run_jobs
+from medbundles.prepare._options import Expectations, SharedOptions, is_whole
+from medbundles.prepare._pool import run_jobs
 from medbundles.prepare._workspace import Workspace, refuse_existing
 from medbundles.prepare.folds import check_folds
 from medbundles.prepare.report import PreparationReport
@@ -80,24 +79,18 @@ def prepare(
         ConfigurationError: an option that cannot be meant.
     """
     started = time.monotonic()
-    shared = shared_expectations(
-        folds=folds,
-        test_fraction=test_fraction,
-        seed=seed,
-        workers=workers,
-        overwrite=overwrite,
-        skip_bad_cases=skip_bad_cases,
-    )
-    refuse_options({**_own_expectations(minimum_readers, annotations_dir), **shared})
+    shared = SharedOptions(folds, test_fraction, seed, workers, overwrite, allow, skip_bad_cases)
+    shared.refuse_wrong(_own_expectations(minimum_readers, annotations_dir))
     options = Options(minimum_readers, sorted(map(str, series)), folds, test_fraction, seed)
     refuse_existing(output, overwrite)
     found = _inspect(source, annotations_dir, options, workers)
-    findings, bad = judge(found.findings, codes(allow), skip_bad_cases)
+    findings, bad = shared.judge(found.findings)
     cases = [case for case in found.cases if case.series.series_uid not in bad]
     with Workspace(output) as workspace:
         workspace.forget_others(case.series.series_uid for case in cases)
-        results = _convert(cases, minimum_readers, output, workers, codes(allow))
-        good, judged, refused = keep_good(results, workspace, codes(allow), skip_bad_cases)
+        jobs = [LidcJob(case, minimum_readers, output, shared.codes) for case in cases]
+        results = run_jobs(convert_series, jobs, _bytes_of, workers, "prepare lidc")
+        good, judged, refused = keep_good(results, workspace, shared)
         patients = {case.series.series_uid: case.patient_id for case in cases}
         subjects, subject_findings = find_subjects(good, patients)
         parts = deal_out(subjects, folds, test_fraction, seed, nodule_strata(good, subjects))
@@ -116,13 +109,12 @@ def prepare(
     return report
 
 
-def _own_expectations(minimum_readers: Any, annotations_dir: Any) -> dict[str, tuple[Any, bool, str]]:
-    whole = isinstance(minimum_readers, int) and not isinstance(minimum_readers, bool)
+def _own_expectations(minimum_readers: Any, annotations_dir: Any) -> Expectations:
     there = annotations_dir is None or Path(str(annotations_dir)).is_dir()
     return {
         "minimum_readers": (
             minimum_readers,
-            whole and 1 <= minimum_readers <= MOST_READERS,
+            is_whole(minimum_readers) and 1 <= minimum_readers <= MOST_READERS,
             f"a whole number from 1 to {MOST_READERS}",
         ),
         "annotations_dir": (str(annotations_dir), there, "a folder that exists"),
@@ -131,22 +123,12 @@ def _own_expectations(minimum_readers: Any, annotations_dir: Any) -> dict[str, t
 
 def _inspect(source: Path, annotations_dir: Path | None, options: Options, workers: int | None) -> LidcSource:
     def each(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-        count = choose_workers(workers, len(items), INSPECTION_BYTES)
-        return run_jobs(function, items, count, "read headers and outlines")
+        return run_jobs(function, items, lambda _: INSPECTION_BYTES, workers, "read headers and outlines")
 
     return inspect_lidc(source, Path(str(annotations_dir)) if annotations_dir else None, options.series, each)
 
 
-def _convert(
-    cases: Sequence[LidcCase], minimum_readers: int, output: Path, workers: int | None, allow: tuple[str, ...]
-) -> list[NoduleResult]:
-    jobs = [LidcJob(case, minimum_readers, output, allow) for case in cases]
-    largest = max((_voxels(case) for case in cases), default=0)
-    return run_jobs(
-        convert_series, jobs, choose_workers(workers, len(jobs), MEMORY_FACTOR * 2 * largest), "prepare lidc"
-    )
-
-
-def _voxels(case: LidcCase) -> int:
-    columns, rows = case.series.slices[0].shape
-    return columns * rows * len(case.series.slices)
+def _bytes_of(job: LidcJob) -> int:
+    slices = job.case.series.slices
+    columns, rows = slices[0].shape
+    return MEMORY_FACTOR * 2 * columns * rows * len(slices)

@@ -18,8 +18,8 @@ from medbundles.prepare._case_list import count_parts, deal_out, find_subjects, 
 from medbundles.prepare._luna16_case import CaseJob, convert_case
 from medbundles.prepare._nodule_case import NoduleResult
 from medbundles.prepare._nodule_list import count_nodules, nodule_records, nodule_strata
-from medbundles.prepare._options import codes, judge, refuse_options, shared_expectations
-from medbundles.prepare._pool import choose_workers, run_jobs
+from medbundles.prepare._options import SharedOptions
+from medbundles.prepare._pool import run_jobs
 from medbundles.prepare._workspace import Workspace, refuse_existing
 from medbundles.prepare.folds import check_folds, split_subsets
 from medbundles.prepare.nodule_masks import MASK_RULES
@@ -80,34 +80,26 @@ def prepare(
         ConfigurationError: an option that cannot be meant, or ``split: luna16`` without subset folders.
     """
     started = time.monotonic()
-    shared = shared_expectations(
-        folds=folds,
-        test_fraction=test_fraction,
-        seed=seed,
-        workers=workers,
-        overwrite=overwrite,
-        skip_bad_cases=skip_bad_cases,
-    )
+    shared = SharedOptions(folds, test_fraction, seed, workers, overwrite, allow, skip_bad_cases)
     own = {
         "split": (split, split in get_args(Split), f"one of {', '.join(get_args(Split))}"),
         "mask_rule": (mask_rule, mask_rule in MASK_RULES, f"one of {', '.join(MASK_RULES)}"),
     }
-    refuse_options({**own, **shared})
-    allow = codes(allow)
+    shared.refuse_wrong(own)
     options = Options(split, folds, test_fraction, seed, mask_rule)
     refuse_existing(output, overwrite)
     found = inspect_luna16(source)
-    findings, bad = judge(found.findings, allow, skip_bad_cases)
+    findings, bad = shared.judge(found.findings)
     scans = [scan for scan in found.scans if scan.series not in bad]
     if split == "luna16":
         _refuse_unnumbered(scans)
     candidates = find_list(source, *CANDIDATES)
     negatives, outside = _candidates(candidates, scans, found)
-    outside, _ = judge(outside, allow, skip_bad_cases)
+    outside, _ = shared.judge(outside)
     with Workspace(output) as workspace:
         workspace.forget_others(scan.series for scan in scans)
-        results = _convert(found, scans, mask_rule, output, workers, allow)
-        good, judged, refused = keep_good(results, workspace, allow, skip_bad_cases)
+        results = _convert(found, scans, mask_rule, output, shared)
+        good, judged, refused = keep_good(results, workspace, shared)
         subsets = {scan.series: scan.subset for scan in scans}
         subjects, subject_findings = find_subjects(good)
         parts, part_findings = assign_parts(good, subjects, subsets, options)
@@ -146,12 +138,7 @@ def _refuse_unnumbered(scans: Sequence[Scan]) -> None:
 
 
 def _convert(
-    found: Luna16Source,
-    scans: Sequence[Scan],
-    mask_rule: str,
-    output: Path,
-    workers: int | None,
-    allow: Collection[str],
+    found: Luna16Source, scans: Sequence[Scan], mask_rule: str, output: Path, shared: SharedOptions
 ) -> list[NoduleResult]:
     jobs = [
         CaseJob(
@@ -160,13 +147,16 @@ def _convert(
             found.annotations.get(scan.series, ()),
             mask_rule,
             output,
-            tuple(allow),
+            shared.codes,
             None if found.excluded is None else tuple(found.excluded.get(scan.series, ())),
         )
         for scan in scans
     ]
-    largest = max((found.headers[scan.series].data_bytes for scan in scans), default=0)
-    return run_jobs(convert_case, jobs, choose_workers(workers, len(jobs), MEMORY_FACTOR * largest), "prepare luna16")
+
+    def bytes_of(job: CaseJob) -> int:
+        return MEMORY_FACTOR * found.headers[job.case].data_bytes
+
+    return run_jobs(convert_case, jobs, bytes_of, shared.workers, "prepare luna16")
 
 
 def assign_parts(

@@ -14,8 +14,8 @@ from medbundles.io.headers import read_header
 from medbundles.io.nnunet import RawCase, RawDataset, read_raw_dataset
 from medbundles.prepare._case_list import count_parts, fold_entry, publish, refuse_empty
 from medbundles.prepare._nnunet_case import ImportJob, import_case, target_names
-from medbundles.prepare._options import codes, judge, refuse_options, shared_expectations
-from medbundles.prepare._pool import choose_workers, run_jobs
+from medbundles.prepare._options import SharedOptions
+from medbundles.prepare._pool import run_jobs
 from medbundles.prepare._workspace import Workspace, refuse_existing
 from medbundles.prepare.folds import TEST, check_folds, split_subjects
 from medbundles.prepare.report import PreparationReport
@@ -58,19 +58,11 @@ def prepare(
         ConfigurationError: an option that cannot be meant.
     """
     started = time.monotonic()
-    refuse_options(
-        shared_expectations(
-            folds=folds,
-            test_fraction=test_fraction,
-            seed=seed,
-            workers=workers,
-            overwrite=overwrite,
-            skip_bad_cases=skip_bad_cases,
-        )
-    )
+    shared = SharedOptions(folds, test_fraction, seed, workers, overwrite, allow, skip_bad_cases)
+    shared.refuse_wrong({})
     refuse_existing(output, overwrite)
     raw, findings = read_raw_dataset(source)
-    findings, bad = judge([*findings, *inspect_cases(raw, codes(allow))], codes(allow), skip_bad_cases)
+    findings, bad = shared.judge([*findings, *inspect_cases(raw, shared.codes)])
     cases = [case for case in raw.cases if case.label and case.name not in bad]
     refuse_empty(cases)
     fraction = 0.0 if any(case.testing for case in cases) else test_fraction
@@ -80,8 +72,7 @@ def prepare(
     with Workspace(output) as workspace:
         workspace.forget_others(case.name for case in cases)
         jobs = [ImportJob(case, raw.channels, output) for case in cases]
-        count = choose_workers(workers, len(jobs), MEMORY_FACTOR * max(map(_bytes_of, cases)))
-        results = run_jobs(import_case, jobs, count, "prepare nnunet")
+        results = run_jobs(import_case, jobs, _bytes_of, workers, "prepare nnunet")
         report = PreparationReport(
             kind="nnunet",
             output=output,
@@ -120,8 +111,9 @@ def _one_or_all(images: Sequence[str]) -> str | list[str]:
     return images[0] if len(images) == 1 else list(images)
 
 
-def _bytes_of(case: RawCase) -> int:
-    return sum(read_header(path).data_bytes for path in (*case.images, case.label) if path)
+def _bytes_of(job: ImportJob) -> int:
+    files = (*job.case.images, job.case.label)
+    return MEMORY_FACTOR * sum(read_header(path).data_bytes for path in files if path)
 
 
 def _record(case: RawCase, channels: tuple[str, ...], parts: Mapping[str, int]) -> Record:

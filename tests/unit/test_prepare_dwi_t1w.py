@@ -312,8 +312,9 @@ def test_a_t1w_without_contrast_is_refused(tmp_path: Path) -> None:
 
 
 def test_options_that_cannot_be_meant_are_refused_all_at_once(one: Path, tmp_path: Path) -> None:
+    wrong: dict[str, Any] = {"grid": "mni", "register": "yes", "shell": -1, "folds": 0}
     with pytest.raises(ConfigurationError) as refusal:
-        prepare(one, tmp_path / "out", grid="mni", register="yes", shell=-1, folds=0)  # type: ignore[arg-type]
+        prepare(one, tmp_path / "out", **wrong)
     named = [finding.message.split()[0] for finding in refusal.value.findings]
     assert named == ["grid", "register", "shell", "folds"]
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from ignite.engine import Engine, Events
 from monai.data.meta_tensor import MetaTensor
 
 from medbundles.components.class_overlay import class_legend, draw_classes, label_classes
-from medbundles.components.distributed import is_writer
-from medbundles.components.handlers.outputs import case_names
+from medbundles.components.handlers.case_preview import CasePreview
 from medbundles.components.overlay import (
     LEGEND,
     Picture,
@@ -36,7 +35,20 @@ from medbundles.io.grids import Affine, spacing_of
 TILE = 256
 
 
-class SegmentationPreview:
+@dataclass(frozen=True)
+class ShownSlices:
+    """What is shown of one case.
+
+    Attributes:
+        row: slices for the sheet, half of them through the label.
+        even: evenly spaced slices for TensorBoard; empty where it gets none.
+    """
+
+    row: list[Picture]
+    even: list[Picture]
+
+
+class SegmentationPreview(CasePreview[ShownSlices]):
     """Draw predictions on their images: true positives green, false negatives orange, false positives red.
 
     Where there are several classes, what is predicted is filled with its class's color and what is labelled has an
@@ -73,60 +85,53 @@ class SegmentationPreview:
         per_case: bool = False,
         classes: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
-        self.output_dir = Path(output_dir)
-        self.limit = cases if isinstance(cases, int) else len(cases)
-        self.cases: list[str] = [] if isinstance(cases, int) else list(cases)
-        self._collecting = isinstance(cases, int)
+        super().__init__(output_dir, cases, per_case)
         self.slices = slices
         self.window = (float(window_hu[0]), float(window_hu[1]))
         self.threshold = threshold
         self.channel = channel
         self.tensorboard = tensorboard
-        self.per_case = per_case
         self.classes = dict(classes or {}) if len(classes or {}) > 1 else {}
-        self._rows: dict[str, list[Picture]] = {}
-        self._images: dict[str, list[Picture]] = {}
 
-    def attach(self, engine: Engine) -> None:
-        """Draw at the validations of this evaluator; its output must hold ``image``, ``label`` and ``pred``."""
-        if not is_writer() or self.limit == 0:
-            return
-        engine.add_event_handler(Events.EPOCH_STARTED, self._clear)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._draw)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
+    def items(self, batch: Any, output: Any) -> list[Mapping[str, Any]]:
+        """Return the items of the output, whether MONAI has taken it apart or not."""
+        if isinstance(output, list):
+            return output
+        keys = ("image", "label", "pred")
+        return [{key: output[key][index] for key in keys} for index in range(len(output["pred"]))]
 
-    def _clear(self, _: Engine) -> None:
-        self._rows, self._images = {}, {}
-
-    def _draw(self, engine: Any) -> None:
-        outputs = engine.state.output if isinstance(engine.state.output, list) else _take_apart(engine.state.output)
-        for case, output in zip(case_names(engine.state.batch), outputs, strict=False):
-            if self._collecting and case not in self.cases and len(self.cases) < self.limit:
-                self.cases.append(case)
-            if case in self.cases:
-                self._draw_case(case, output)
-
-    def _draw_case(self, case: str, output: dict[str, Any]) -> None:
-        known, affine = _affine(output["image"])
-        volume = _volume(output["image"], self.channel)
+    def draw(self, case: str, item: Mapping[str, Any]) -> ShownSlices:
+        """Return the slices of a case; the item must hold ``image label pred``."""
+        known, affine = _affine(item["image"])
+        volume = _volume(item["image"], self.channel)
         image = to_radiological(volume, affine)
         frame = SliceFrame.whole(image.shape, spacing_of(radiological_affine(affine, volume.shape)), TILE)
-        prediction, label = (to_radiological(each, affine) for each in self._predicted_and_labelled(output))
+        prediction, label = (to_radiological(each, affine) for each in self._predicted_and_labelled(item))
 
         def pictures(numbers: Sequence[int]) -> list[Picture]:
             return [self._picture(image[..., k], prediction[..., k], label[..., k]) for k in numbers]
 
         tiles = [frame.scaled(picture) for picture in pictures(telling_slices(label, self.slices))]
-        self._rows[case] = [mark_right(tile) for tile in tiles] if known else tiles
-        if self.tensorboard:
-            self._images[case] = pictures(even_slices(image.shape[2], self.slices))
+        row = [mark_right(tile) for tile in tiles] if known else tiles
+        return ShownSlices(row, pictures(even_slices(image.shape[2], self.slices)) if self.tensorboard else [])
 
-    def _predicted_and_labelled(self, output: dict[str, Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    def write_picture(self, path: Path, drawn: Mapping[str, ShownSlices]) -> None:
+        """Write a sheet with one row a case."""
+        legend = class_legend(self.classes) if self.classes else LEGEND
+        write_png(path, sheet([shown.row for shown in drawn.values()], list(drawn), TILE, legend))
+
+    def write(self, drawn: Mapping[str, ShownSlices], epoch: int) -> None:
+        """Write the sheets of one validation and, where asked for, its TensorBoard images."""
+        super().write(drawn, epoch)
+        if self.tensorboard:
+            self._write_tensorboard(drawn, epoch)
+
+    def _predicted_and_labelled(self, item: Mapping[str, Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Return ``(H, W, D)`` twice: whether or, where there are classes, which class from 1; -1 where unknown."""
         if not self.classes:
-            return _volume(output["pred"]) > self.threshold, _volume(output["label"])
+            return _volume(item["pred"]) > self.threshold, _volume(item["label"])
         channels = range(len(self.classes))
-        probabilities, label = (np.stack([_volume(output[key], k) for k in channels]) for key in ("pred", "label"))
+        probabilities, label = (np.stack([_volume(item[key], k) for k in channels]) for key in ("pred", "label"))
         return class_map(highest_channel(probabilities) > self.threshold, probabilities), label_classes(label)
 
     def _picture(self, image: npt.NDArray[Any], prediction: npt.NDArray[Any], label: npt.NDArray[Any]) -> Picture:
@@ -134,35 +139,14 @@ class SegmentationPreview:
             return draw_classes(image, prediction, label, list(self.classes.values()), self.window)
         return draw_overlay(image, prediction, label, self.window)
 
-    def _write(self, engine: Engine) -> None:
-        self._collecting = False
-        shown = [case for case in self.cases if case in self._rows]
-        if not shown:
-            return
-        epoch = int(engine.state.epoch)
-        sheets = {case: [case] for case in shown} if self.per_case else {f"epoch_{epoch:04d}": shown}
-        legend = class_legend(self.classes) if self.classes else LEGEND
-        for name, cases in sheets.items():
-            picture = sheet([self._rows[case] for case in cases], cases, TILE, legend)
-            write_png(self.output_dir / "previews" / f"{name}.png", picture)
-        if self.tensorboard:
-            self._write_tensorboard(shown, epoch)
-        self._clear(engine)
-
-    def _write_tensorboard(self, shown: Sequence[str], epoch: int) -> None:
+    def _write_tensorboard(self, drawn: Mapping[str, ShownSlices], epoch: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         # A folder of its own: TensorBoard reads one growing file a folder, and the scalars have theirs.
         with SummaryWriter(str(self.output_dir / "tensorboard" / "previews")) as writer:
-            for number, case in enumerate(shown):
-                for index, picture in enumerate(self._images[case]):
+            for number, (case, shown) in enumerate(drawn.items()):
+                for index, picture in enumerate(shown.even):
                     writer.add_image(f"{number:02d}_{case}/slice_{index}", picture, epoch, dataformats="HWC")
-
-
-def _take_apart(output: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return one dictionary per item of a collated output."""
-    keys = ("image", "label", "pred")
-    return [{key: output[key][index] for key in keys} for index in range(len(output["pred"]))]
 
 
 def _volume(tensor: Any, channel: int = 0) -> npt.NDArray[Any]:

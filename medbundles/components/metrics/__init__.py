@@ -1,12 +1,13 @@
 """Metrics with a row a case, empties stated and intervals."""
 
-from medbundles.components.metrics.case_metric import CaseMetric, CaseRow, ScoredCase
+from medbundles.components.metrics.case_metric import CaseMetric, CaseRow
 from medbundles.components.metrics.froc import Froc, OperatingPoint
 from medbundles.components.metrics.lesion_detection import LesionDetection, LesionRow
 from medbundles.components.metrics.malignancy_roc import MalignancyRoc, VerdictRow
 from medbundles.components.metrics.masked_pair import MaskedPair, MaskedPairMetric
 from medbundles.components.metrics.nodule_detection import NoduleDetection, NoduleRow
 from medbundles.components.metrics.pixel_confusion import PixelConfusion, PixelRow
+from medbundles.components.metrics.probability_metric import ProbabilityMetric, ScoredCase
 from medbundles.components.metrics.synthesis_quality import QualityRow, SynthesisQuality
 from medbundles.components.metrics.thresholds import choose_thresholds
 from medbundles.components.metrics.tissue_agreement import TissueAgreement, TissueRow
@@ -25,6 +26,7 @@ __all__ = [
     "OperatingPoint",
     "PixelConfusion",
     "PixelRow",
+    "ProbabilityMetric",
     "QualityRow",
     "ScoredCase",
     "SynthesisQuality",

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbundles.components.metrics.bootstrap import Weights, percentile_interval
-from medbundles.components.metrics.case_metric import CaseMetric, ScoredCase, case_of
+from medbundles.components.metrics.case_metric import case_of
 from medbundles.components.metrics.froc import (
     LUNA16_RATES,
     NOT_FOUND,
@@ -23,6 +23,7 @@ from medbundles.components.metrics.froc import (
     sensitivity_interval,
 )
 from medbundles.components.metrics.lesion_matching import Integers, find_components, match_lesions
+from medbundles.components.metrics.probability_metric import ProbabilityMetric, ScoredCase
 from medbundles.errors import ConfigurationError
 
 
@@ -57,7 +58,7 @@ class LesionRow:
         }
 
 
-class LesionDetection(CaseMetric[LesionRow]):
+class LesionDetection(ProbabilityMetric[LesionRow]):
     """Sensitivity for lesions at a declared number of false positives a scan, over whole scans.
 
     Lesions are the connected components (26 neighbors) of the label; candidates those of
@@ -72,13 +73,13 @@ class LesionDetection(CaseMetric[LesionRow]):
     cases) to measure other cases; :meth:`summary` then holds sensitivity and false positives at that threshold.
 
     Args:
-        output_transform: see :class:`CaseMetric`.
+        output_transform: see :class:`ProbabilityMetric`.
         candidate_threshold: probability above which voxels form candidates.
         false_positive_budget: false positives a scan, on average.
         minimum_iou: intersection over union that makes a hit; 0 counts any shared voxel.
         minimum_voxels: smaller candidates are dropped; lesions never are.
         peak_threshold: report also at this fixed threshold.
-        channel: see :class:`CaseMetric`.
+        channel: see :class:`ProbabilityMetric`.
 
     Raises:
         ConfigurationError: an argument out of its range.

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from medbundles.components.metrics.bootstrap import Weights, percentile_interval
-from medbundles.components.metrics.case_metric import CaseMetric, ScoredCase
 from medbundles.components.metrics.luna16_score import hit_spheres
 from medbundles.components.metrics.nodule_detection import labeled_spheres
+from medbundles.components.metrics.probability_metric import ProbabilityMetric, ScoredCase
 from medbundles.components.nodules import MALIGNANT, Nodule, find_nodules
 from medbundles.errors import ConfigurationError
 from medbundles.io.grids import Affine
@@ -47,7 +47,7 @@ class VerdictRow:
         }
 
 
-class MalignancyRoc(CaseMetric[VerdictRow]):
+class MalignancyRoc(ProbabilityMetric[VerdictRow]):
     """Area under the ROC curve of malignant against benign nodules, over those that are found.
 
     A finding's malignancy probability is that of inference: the mean over its voxels of
@@ -61,7 +61,7 @@ class MalignancyRoc(CaseMetric[VerdictRow]):
         candidate_threshold: probability above which voxels form findings.
         threshold: probability above which a voxel counts for a finding's center and classes.
         peak_threshold: findings with a lower highest probability are left out; None keeps all.
-        output_transform: see :class:`CaseMetric`; prediction and label have the channels benign and malignant.
+        output_transform: see :class:`ProbabilityMetric`; prediction and label have the channels benign and malignant.
     """
 
     score_name = "auc"

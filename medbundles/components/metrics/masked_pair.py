@@ -14,9 +14,8 @@ from monai.handlers.utils import from_engine
 from torch import Tensor
 
 from medbundles.components.broken_prediction import refuse_broken_prediction
-from medbundles.components.distributed import rank, world_size
 from medbundles.components.metrics.bootstrap import Weights, percentile_interval
-from medbundles.components.metrics.case_metric import CaseMetric, Row, ScoredCase, case_of_tensors
+from medbundles.components.metrics.case_metric import CaseMetric, Row
 from medbundles.errors import ConfigurationError, DataError, Finding
 
 Floats = npt.NDArray[np.float64]
@@ -90,14 +89,6 @@ class MaskedPairMetric(CaseMetric[Row]):
     def compare(self, pair: MaskedPair) -> Row:
         """Return the row of one case; its ``as_dict`` holds :attr:`figures`, None where one is undefined."""
 
-    def measure(self, scored: ScoredCase) -> Row:
-        """Refuse a case without a mask: :meth:`compare` is what measures here.
-
-        Raises:
-            ConfigurationError: always.
-        """
-        raise ConfigurationError(f"case {scored.case}: {type(self).__name__} compares volumes inside a mask")
-
     def iteration_completed(self, engine: Engine) -> None:
         """Measure an iteration's output together with its batch."""
         output = engine.state.output
@@ -117,9 +108,8 @@ class MaskedPairMetric(CaseMetric[Row]):
         if len(output) != 3:
             raise ConfigurationError(f"output_transform must give pred, label and mask, found {len(output)} part(s)")
         for prediction, label, mask in zip(*output, strict=True):
-            name = case_of_tensors(label, prediction) or f"case_{rank() + len(self._rows) * world_size():04d}"
-            self._rows.append(self.compare(MaskedPair.of(name, prediction.detach(), label.detach(), mask.detach())))
-        self._all_rows = None
+            name = self.name_of(label, prediction)
+            self.add(self.compare(MaskedPair.of(name, prediction.detach(), label.detach(), mask.detach())))
 
     def score(self, rows: Sequence[Row]) -> float:
         """Return the mean of :attr:`score_name` over cases; NaN where it is undefined in all of them."""

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from medbundles.components.metrics.bootstrap import percentiles, resampling_weights
-from medbundles.components.metrics.case_metric import CaseMetric, ScoredCase, case_of
+from medbundles.components.metrics.case_metric import case_of
 from medbundles.components.metrics.froc import LUNA16_RATES, Floats, Froc, froc_curve, measured_at, operating_point
 from medbundles.components.metrics.lesion_matching import find_components
 from medbundles.components.metrics.luna16_score import Sphere, luna16_score, score_scan, sensitivities
+from medbundles.components.metrics.probability_metric import ProbabilityMetric, ScoredCase
 from medbundles.components.nodules import find_nodules
 from medbundles.errors import ConfigurationError
 from medbundles.io.grids import Affine, flip_lps, to_world, voxel_volume_mm3
@@ -52,7 +53,7 @@ class NoduleRow:
         }
 
 
-class NoduleDetection(CaseMetric[NoduleRow]):
+class NoduleDetection(ProbabilityMetric[NoduleRow]):
     """The LUNA16 score: mean sensitivity at 1/8, 1/4, 1/2, 1, 2, 4 and 8 false positives a scan.
 
     A finding hits a nodule when it lies nearer to its center than its radius (Setio et al., Medical Image Analysis 42,
@@ -67,8 +68,8 @@ class NoduleDetection(CaseMetric[NoduleRow]):
         threshold: probability above which a voxel counts for a finding's center and size.
         peak_threshold: report also at this probability of a finding, fixed on other cases.
         false_positive_budget: false positives a scan at which the groups are compared.
-        output_transform: see :class:`CaseMetric`.
-        channel: see :class:`CaseMetric`.
+        output_transform: see :class:`ProbabilityMetric`.
+        channel: see :class:`ProbabilityMetric`.
     """
 
     def __init__(

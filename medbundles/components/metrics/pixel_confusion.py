@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbundles.components.metrics.bootstrap import Weights, percentile_interval
-from medbundles.components.metrics.case_metric import CaseMetric, ScoredCase
+from medbundles.components.metrics.probability_metric import ProbabilityMetric, ScoredCase
 from medbundles.errors import ConfigurationError
 
 Score = Literal["dice", "f1", "precision", "recall"]
@@ -64,7 +64,7 @@ class PixelRow:
         }
 
 
-class PixelConfusion(CaseMetric[PixelRow]):
+class PixelConfusion(ProbabilityMetric[PixelRow]):
     """True positives, false negatives and false positives in percent of the label's pixels.
 
     Precision, recall and F1 of the summary are those of all pixels of all cases together, as in "Deep Learning with
@@ -72,13 +72,13 @@ class PixelConfusion(CaseMetric[PixelRow]):
     F1 and Dice are the same number.
 
     Args:
-        output_transform: see :class:`CaseMetric`.
+        output_transform: see :class:`ProbabilityMetric`.
         threshold: a pixel counts as found where its probability is above this.
         score: what :meth:`compute` returns.
         ignore_empty: leave cases without label out of the mean Dice. Otherwise such a case counts 1 where nothing was
             found and 0 where anything was. Either way ``n_empty`` and the false-positive volume tell of them.
         grid: thresholds to count at as well, so that one can be chosen afterwards (``choose_thresholds``).
-        channel: see :class:`CaseMetric`.
+        channel: see :class:`ProbabilityMetric`.
 
     Raises:
         ConfigurationError: an unknown ``score``, or a threshold outside [0, 1).

@@ -21,8 +21,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from curves import draw_curves
 from realism.noise import LAGS_MM, measure_noise
-from realism.pictures import WINDOWS, draw_curves, draw_sheet
+from realism.pictures import WINDOWS, draw_sheet
 from realism.structures import HU_BINS, measure_densities, measure_structures
 from realism.volumes import Chest, real_chest, sample_chest
 from scipy.stats import wasserstein_distance

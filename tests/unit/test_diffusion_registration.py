@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from dwi_layout import DWI_AFFINE, T1W_AFFINE, TinyHead
 
+from medbundles.components.diffusion import registration
 from medbundles.components.diffusion.brain_mask import find_brain
 from medbundles.components.diffusion.registration import Alignment, align_rigidly, normalized_mutual_information
 from medbundles.io.grids import Affine, to_world
@@ -79,3 +81,12 @@ def test_mutual_information_of_the_same_of_something_else_and_of_nothing() -> No
     assert normalized_mutual_information(values, -values) == pytest.approx(2.0)
     assert normalized_mutual_information(values, other) < 1.01
     assert normalized_mutual_information(values[:0], other[:0]) == 1.0
+
+
+def test_a_search_that_goes_astray_leaves_the_t1w_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    voxels, _ = TinyHead().dwi()
+    b0 = voxels[..., 0].astype(np.float32)
+    monkeypatch.setattr(registration, "_search", lambda *_: movement(0.0, (0.0, 9.0, 0.0)))
+    found = align_rigidly(TinyHead().t1w().astype(np.float32), T1W_AFFINE, b0, DWI_AFFINE, b0 > 300)
+    assert found.displacement_mm == 0.0
+    assert found.information_after == found.information_before

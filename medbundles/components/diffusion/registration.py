@@ -53,6 +53,8 @@ def align_rigidly(
 ) -> Alignment:
     """Find the rigid movement between a T1w and a diffusion MRI by dipy's mutual information, the better of two tries.
 
+    Where neither betters the information, the T1w stays where it is.
+
     Args:
         t1w: ``(X, Y, Z)``.
         t1w_affine: of its voxels.
@@ -75,7 +77,8 @@ def align_rigidly(
         moved = resample(moving, t1w_grid, movement @ grid, size)
         return normalized_mutual_information(moved[near], static[near])
 
-    found = (_search(moving, t1w_grid, static, grid, around, pipeline) for pipeline in PIPELINES)
+    # A search that goes astray is no reason to doubt where the T1w lies: it must find a better place than that.
+    found = [np.eye(4), *(_search(moving, t1w_grid, static, grid, around, pipeline) for pipeline in PIPELINES)]
     transform = max(found, key=information)
     places = to_world(grid, np.argwhere(near))
     moved = to_world(transform, places)

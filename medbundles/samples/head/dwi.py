@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -12,18 +13,21 @@ from medbundles.samples.head.fibers import ENTRIES, draw_fibers
 from medbundles.samples.head.geometry import Affine, Floats, grid, places_of, sampled
 from medbundles.samples.head.shape import HeadShape
 from medbundles.samples.head.signals import DENSITY, around_brain, coil_bias, rician, stored
-from medbundles.samples.head.sites import SITES, Site, sphere
+from medbundles.samples.head.sites import Site, sphere
 from medbundles.samples.head.template import Template, read_template
 from medbundles.samples.seeding import stream
 
 # Relaxation at 3 T in ms (literature values, rounded).
 T2_MS = {"white": 70.0, "gray": 85.0, "fluid": 700.0}
 # Diffusivities in um2/ms.
-WHITE_MEAN, GRAY_MEAN, FLUID_MEAN = 0.74, 0.85, 3.0
+WHITE_MEAN, GRAY_MEAN, FLUID_MEAN = 0.74, 0.81, 3.0
 # What fat suppression leaves of the scalp in echo-planar images.
 FAT_LEFT = 0.15
-# White matter whose fibers all run one way: its tensor's excess along them, 0 round, 1 a line.
-LARGEST_EXCESS = 0.78
+# White matter whose fibers all run one way: its tensor's excess along them, 0 round, 1 a line; by person.
+LARGEST_EXCESS = (0.5, 0.78)
+# People and sessions differ: the coils' sensitivity, the noise (a factor's logarithm).
+COIL_BIAS = (0.05, 0.2)
+NOISE_SPREAD = 0.25
 FIBER_STEP = 2
 
 
@@ -39,7 +43,9 @@ def make_dwi(
     places = moved[:3, :3] @ places_of(affine, size) + moved[:3, 3:]
     places = places + _distortion(places, generator)
     where = shape.to_template(places)
-    maps = sampled(_blurred(max(site.spacing_mm)), ("gray", "white", "fluid", "outside_mm"), where)
+    maps = sampled(
+        _blurred(shape.tissues(read_template()), max(site.spacing_mm)), ("gray", "white", "fluid", "outside_mm"), where
+    )
     levels = {
         name: DENSITY[name] * np.exp(-site.echo_time_ms / (T2_MS[name] * generator.normal(1.0, 0.05))) for name in T2_MS
     }
@@ -47,7 +53,7 @@ def make_dwi(
     world = np.vstack([np.zeros((site.unweighted, 3)), sphere(site.directions)])
     table = gradient_table(b_values, bvecs=world, b0_threshold=0)
     inside = maps["gray"] + maps["white"] + maps["fluid"]
-    ring, scalp = around_brain(maps["outside_mm"], inside, generator)
+    ring, scalp = around_brain(maps["outside_mm"], inside, shape.layers_mm)
     signal = np.zeros((len(inside), len(b_values)), np.float32)
     compartments = (
         (levels["gray"] * (maps["gray"] + FAT_LEFT * scalp), GRAY_MEAN * generator.normal(1.0, 0.04)),
@@ -59,8 +65,8 @@ def make_dwi(
     parameters = _white_tensors(where[:, white], shape, generator)
     predicted = tensor_prediction(parameters, table, levels["white"] * maps["white"][white])
     signal[white] += predicted.astype(np.float32)
-    signal *= coil_bias(generator, size)[:, None]
-    noise = levels["white"] / site.signal_to_noise
+    signal *= coil_bias(generator, size, generator.uniform(*COIL_BIAS))[:, None]
+    noise = levels["white"] / site.signal_to_noise * np.exp(generator.normal(0, NOISE_SPREAD))
     volumes = stored(rician(signal, noise, generator).reshape(*size, -1), site.gain / levels["white"])
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     # What moves is where the scanner looks; by so few degrees that the fibers' directions stay what they are.
@@ -82,7 +88,7 @@ def _white_tensors(where: Floats, shape: HeadShape, generator: np.random.Generat
     values, vectors = np.linalg.eigh(full)
     coherent = np.clip(values[:, 2] - values[:, :2].mean(axis=1), 0, 1)
     mean = WHITE_MEAN * generator.normal(1.0, 0.03)
-    excess = LARGEST_EXCESS * coherent
+    excess = generator.uniform(*LARGEST_EXCESS) * coherent
     eigenvalues = mean * np.stack([1 + 2 * excess, 1 - excess, 1 - excess], axis=1) / 1000
     return np.concatenate([eigenvalues, vectors[:, :, ::-1].reshape(-1, 9)], axis=1)
 
@@ -95,13 +101,11 @@ def _distortion(places: Floats, generator: np.random.Generator) -> Floats:
     return np.stack([np.zeros_like(bump), bump, np.zeros_like(bump)])
 
 
-@lru_cache(maxsize=len(SITES))
-def _blurred(width_mm: float) -> Template:
-    """Return the template as voxels of this width see it."""
-    whole = read_template()
+def _blurred(whole: Template, width_mm: float) -> Template:
+    """Return a template as voxels of this width see it."""
     sigma = width_mm * 0.42
     parts = {name: ndimage.gaussian_filter(getattr(whole, name), sigma) for name in ("gray", "white", "fluid")}
-    return Template(whole.t1, **parts, outside_mm=whole.outside_mm, affine=whole.affine)
+    return replace(whole, **parts)
 
 
 @lru_cache(maxsize=1)

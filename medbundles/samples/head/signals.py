@@ -13,20 +13,30 @@ Floats = npt.NDArray[np.floating[Any]]
 DENSITY = {"white": 0.70, "gray": 0.82, "fluid": 1.0}
 
 
-def around_brain(outside_mm: Floats, inside: Floats, generator: np.random.Generator) -> tuple[Floats, Floats]:
-    """Return how much of each voxel is the fluid and the scalp around the brain; bone and air give no signal."""
-    bone, skin = generator.uniform(5.0, 8.0), generator.uniform(4.0, 8.0)
-    edges = (2.0, 2.0 + bone, 2.0 + bone + skin)
-    steps = [1.0 / (1.0 + np.exp(-(outside_mm - edge) / 0.5)) for edge in edges]
+def around_brain(outside_mm: Floats, inside: Floats, layers_mm: tuple[float, float, float]) -> tuple[Floats, Floats]:
+    """Return how much of each voxel is the fluid and the scalp around the brain; bone and air give no signal.
+
+    Args:
+        outside_mm: distance to the brain's surface.
+        inside: share of brain.
+        layers_mm: how thick fluid, bone and skin are.
+    """
+    steps = [1.0 / (1.0 + np.exp(-(outside_mm - edge) / 0.5)) for edge in np.cumsum(layers_mm)]
     outer = np.clip(1 - inside, 0, 1) * (outside_mm > 0)
     return outer * (1 - steps[0]), outer * (steps[1] - steps[2])
 
 
-def coil_bias(generator: np.random.Generator, size: tuple[int, int, int]) -> Floats:
-    """Return the coils' uneven sensitivity, smooth, some ten percent, flat ``(voxels,)``."""
+def coil_bias(generator: np.random.Generator, size: tuple[int, int, int], strength: float) -> Floats:
+    """Return the coils' uneven sensitivity, smooth, flat ``(voxels,)``.
+
+    Args:
+        generator: of the image.
+        size: of the image.
+        strength: typical share by which the sensitivity changes from the middle to an edge.
+    """
     axes = [np.linspace(-1, 1, extent, dtype=np.float32) for extent in size]
     x, y, z = axes[0][:, None, None], axes[1][None, :, None], axes[2][None, None, :]
-    a, b, c, d, e = generator.normal(0, 0.07, 5)
+    a, b, c, d, e = generator.normal(0, strength, 5)
     return np.asarray(np.exp(a * x + b * y + c * z + d * (x**2 + y**2) + e * y * z), dtype=np.float32).ravel()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -11,12 +12,16 @@ from medbundles.samples.head.geometry import Affine, grid, places_of, sampled
 from medbundles.samples.head.shape import HeadShape
 from medbundles.samples.head.signals import DENSITY, around_brain, coil_bias, rician, stored
 from medbundles.samples.head.sites import Site
-from medbundles.samples.head.template import read_template
+from medbundles.samples.head.template import Template, read_template
 from medbundles.samples.seeding import stream
 
 # Relaxation at 3 T in ms (literature values, rounded).
 T1_MS = {"white": 850.0, "gray": 1350.0, "fluid": 4000.0}
 REPETITION_MS = 2300.0
+# Of the brightness of white matter; what is beyond is no tissue.
+LARGEST_DETAIL = 0.3
+# As the scanners' own correction leaves it.
+COIL_BIAS = 0.07
 EXTENT_MM = (196.0, 236.0, 200.0)
 
 
@@ -24,18 +29,16 @@ def make_t1w(seed: int, case: int, site: Site, shape: HeadShape) -> tuple[npt.ND
     """Return an inversion-recovery T1w: its contrast comes from relaxation, its detail from the template."""
     generator = stream(seed, case, "t1w")
     affine, size = grid(site.t1w_axes, site.t1w_spacing_mm, EXTENT_MM, 0.0)
-    template = read_template()
-    maps = sampled(template, ("t1", "gray", "white", "fluid", "outside_mm"), shape.to_template(places_of(affine, size)))
+    where = shape.to_template(places_of(affine, size))
+    maps = sampled(shape.tissues(_with_detail()), ("t1", "gray", "white", "fluid", "outside_mm"), where)
     relaxation = {name: value * generator.normal(1.0, 0.04) for name, value in T1_MS.items()}
     tissue = {name: DENSITY[name] * _recovered(site.inversion_time_ms, relaxation[name]) for name in T1_MS}
     signal = sum(maps[name] * tissue[name] for name in T1_MS)
-    # What the shares do not tell: deep nuclei, vessels, the brightness of single gyri.
-    plain = sum(maps[name] * level for name, level in _template_levels().items())
     inside = maps["gray"] + maps["white"] + maps["fluid"]
-    signal = signal + np.clip(maps["t1"] - plain, -0.3, 0.3) * inside * (tissue["white"] - tissue["gray"]) / 0.28
-    ring, scalp = around_brain(maps["outside_mm"], inside, generator)
+    signal = signal + maps["t1"] * inside * (tissue["white"] - tissue["gray"])
+    ring, scalp = around_brain(maps["outside_mm"], inside, shape.layers_mm)
     signal = signal + ring * tissue["fluid"] + scalp * 0.9 * tissue["white"]
-    signal = np.maximum(signal, 0) * coil_bias(generator, size)
+    signal = np.maximum(signal, 0) * coil_bias(generator, size, COIL_BIAS)
     noise = tissue["white"] / site.t1w_signal_to_noise
     return stored(rician(signal, noise, generator).reshape(size), 600.0 / tissue["white"]), affine
 
@@ -47,10 +50,15 @@ def _recovered(inversion_ms: float, relaxation_ms: float) -> float:
 
 
 @lru_cache(maxsize=1)
-def _template_levels() -> dict[str, float]:
-    """Return the brightness of each tissue in the template's T1w, by least squares."""
+def _with_detail() -> Template:
+    """Return the template with what its shares do not tell as ``t1``: deep nuclei, vessels, brightness of single gyri.
+
+    Its unit is the step from gray to white matter.
+    """
     template = read_template()
-    brain = (template.gray + template.white + template.fluid) > 0.99
-    shares = np.stack([getattr(template, name)[brain] for name in T1_MS], axis=1).astype(np.float64)
-    levels = np.linalg.lstsq(shares[::50], template.t1[brain][::50].astype(np.float64), rcond=None)[0]
-    return {name: float(level) for name, level in zip(T1_MS, levels, strict=True)}
+    shares = np.stack([template.gray, template.white, template.fluid])
+    brain = shares.sum(axis=0) > 0.99
+    chosen = shares[:, brain][:, ::50].astype(np.float64)
+    levels = np.linalg.lstsq(chosen.T, template.t1[brain][::50].astype(np.float64), rcond=None)[0]
+    detail = template.t1 - np.tensordot(levels.astype(np.float32), shares, axes=1)
+    return replace(template, t1=np.clip(detail, -LARGEST_DETAIL, LARGEST_DETAIL) / float(levels[1] - levels[0]))

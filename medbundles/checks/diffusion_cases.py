@@ -9,9 +9,9 @@ from pathlib import Path
 from medbundles.checks import nifti
 from medbundles.checks.cases import check_cases, examine
 from medbundles.checks.gradients import B0_THRESHOLD, check_gradients
-from medbundles.checks.verdict import apply_allow, has_errors, refuse
+from medbundles.checks.verdict import apply_allow, has_errors, refuse, severity
 from medbundles.errors import DataError, Finding
-from medbundles.io.cases import find_cases
+from medbundles.io.cases import check_names, find_cases
 from medbundles.io.datalist import DATALIST_NAME, Record
 from medbundles.io.diffusion_cases import DiffusionCase, find_diffusion_cases
 from medbundles.io.gradients import read_gradients
@@ -84,6 +84,59 @@ def inspect_scan(
     return [
         replace(finding, case=finding.case or scan.name, file=finding.file or scan.dwi.name) for finding in findings
     ]
+
+
+def check_raw_scans(root: Path, geometry: Geometry | None = None) -> tuple[str, list[Finding]]:
+    """Return what a folder of raw scans holds, in words, and what is to say about it.
+
+    Scans are taken as meant for training where one of them has a T1w, for inference where none has.
+
+    Args:
+        root: a BIDS data set, or folders with ``dwi.nii.gz``, ``dwi.bval`` and ``dwi.bvec``.
+        geometry: which NIfTI form counts where sform and qform disagree.
+
+    Raises:
+        DataError: no diffusion image at all (TRN011).
+    """
+    scans, notes = find_diffusion_cases(root)
+    if any(scan.t1w for scan in scans):
+        return f"{len(scans)} diffusion scans to prepare with their T1w", [*notes, *inspect_pairs(scans, geometry)]
+    found = [finding for scan in scans for finding in inspect_scan(scan, geometry)]
+    return f"{len(scans)} diffusion scans for inference", [*notes, *found]
+
+
+def inspect_pairs(
+    cases: Sequence[DiffusionCase],
+    geometry: Geometry | None = None,
+    b0_threshold: float = B0_THRESHOLD,
+    shell: float | None = None,
+) -> list[Finding]:
+    """Check gradients, headers and names of scans that shall be trained on with their T1w; no voxel is read.
+
+    Args:
+        cases: as they were found.
+        geometry: which NIfTI form counts where sform and qform disagree.
+        b0_threshold: largest b-value that counts as unweighted, in s/mm2.
+        shell: b-value of the shell to take, if one was chosen.
+
+    Returns:
+        Everything that was found, errors first.
+    """
+    findings = check_names([{"case": case.name, "image": str(case.dwi)} for case in cases])
+    for case in cases:
+        findings += inspect_scan(case, geometry, b0_threshold, shell)
+        findings += [replace(finding, case=case.name) for finding in _inspect_t1w(case, geometry)]
+    return sorted(findings, key=severity)
+
+
+def _inspect_t1w(case: DiffusionCase, geometry: Geometry | None) -> list[Finding]:
+    if case.t1w is None:
+        fix = "add t1w.nii.gz (BIDS: anat/SUBJECT_T1w.nii.gz), or take the case out; inference needs none"
+        return [Finding("NII008", "error", "no T1w, expected one to learn from", fix, file=case.dwi.name)]
+    header, findings = examine(case.t1w, geometry)
+    if header is not None:
+        findings += nifti.check_axes(header) + nifti.check_spacing(header) + nifti.check_world(header, aligned=True)
+    return [replace(finding, file=case.t1w.name) for finding in findings]
 
 
 def _record(scan: DiffusionCase) -> Record:

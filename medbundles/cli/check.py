@@ -61,6 +61,7 @@ def _look(
     """Return what the path holds, in words, and what is to say about it."""
     from medbundles.checks.cases import inspect_cases
     from medbundles.checks.dataset import check_dataset
+    from medbundles.checks.diffusion_cases import check_raw_scans
     from medbundles.checks.lidc import check_lidc
     from medbundles.checks.luna import check_luna16
     from medbundles.io.cases import find_cases
@@ -81,6 +82,8 @@ def _look(
         return "raw source in LIDC-IDRI's layout", check_lidc(path)
     if (path / DATASET_FILE).is_file() and (path / "imagesTr").is_dir():
         return "raw source in nnU-Net's layout", read_raw_dataset(path)[1]
+    if targets["image_target"]:
+        return check_raw_scans(path, geometry)
     cases = find_cases(path, rules["channels"])
     return f"{len(cases)} cases for inference", inspect_cases(cases, geometry=geometry, **rules)
 

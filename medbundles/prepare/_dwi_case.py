@@ -24,6 +24,7 @@ from medbundles.io import gradients
 from medbundles.io.diffusion_cases import DiffusionCase
 from medbundles.io.grids import Affine, spacing_of, to_index, to_world
 from medbundles.io.hashing import sha256_data, sha256_file
+from medbundles.io.headers import Geometry
 from medbundles.io.images import Volume, read_volume, write_volume
 from medbundles.prepare import _registration_preview, _t1w_alignment
 from medbundles.prepare._case_result import CaseResult, code_hash
@@ -51,6 +52,7 @@ class CaseOptions:
         register: whether to move the T1w to the diffusion MRI.
         b0_threshold: largest b-value that counts as unweighted, in s/mm2.
         shell: b-value of the shell to take; None takes the one nearest to 1000 s/mm2.
+        geometry: which NIfTI form counts where sform and qform disagree.
     """
 
     channels: tuple[str, ...]
@@ -58,6 +60,7 @@ class CaseOptions:
     register: bool
     b0_threshold: float
     shell: float | None
+    geometry: Geometry | None = None
 
 
 @dataclass(frozen=True)
@@ -126,15 +129,15 @@ def _read(job: CaseJob) -> tuple[FittedScan, PlacedT1w]:
     Raises:
         DataError: files that must not be used (NII001 to NII007, DWI001 to DWI012).
     """
-    volumes = _finite(job.case.dwi)
-    mask = None if job.case.mask is None else _finite(job.case.mask).array > 0
-    table = gradients.read_gradients(job.case.b_values, job.case.b_vectors)
     options = job.options
+    volumes = _finite(job.case.dwi, options.geometry)
+    mask = None if job.case.mask is None else _finite(job.case.mask, options.geometry).array > 0
+    table = gradients.read_gradients(job.case.b_values, job.case.b_vectors)
     scan = fit_scan(
         volumes.array, volumes.affine, table, mask=mask, b0_threshold=options.b0_threshold, shell=options.shell
     )
     del volumes  # the largest by far; what is needed of it has been taken
-    t1w = _finite(job.t1w)
+    t1w = _finite(job.t1w, options.geometry)
     _refuse_constant(t1w.array, job.t1w.name)
     t1w = Volume(t1w.array.astype(np.float32, copy=False), t1w.affine)
     findings = [replace(finding, file=finding.file or job.case.dwi.name) for finding in scan.findings]
@@ -142,8 +145,8 @@ def _read(job: CaseJob) -> tuple[FittedScan, PlacedT1w]:
     return scan, place_t1w(t1w, scan, options.register, job.t1w.name)
 
 
-def _finite(path: Path) -> Volume:
-    volume = read_volume(path)
+def _finite(path: Path, geometry: Geometry | None) -> Volume:
+    volume = read_volume(path, geometry=geometry)
     broken, in_tissue = count_nonfinite(volume.array)
     if broken:
         message = f"{describe(broken, in_tissue, volume.array.size)}; expected none in training"

@@ -11,18 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from medbundles.checks import nifti, refuse
-from medbundles.checks.cases import examine
-from medbundles.checks.diffusion_cases import inspect_scan
+from medbundles.checks import refuse
+from medbundles.checks.diffusion_cases import inspect_pairs
 from medbundles.checks.gradients import B0_THRESHOLD
-from medbundles.checks.verdict import severity
 from medbundles.components.diffusion.channels import DEFAULT, parse_channels
 from medbundles.components.resampling import isotropic_grid
 from medbundles.errors import Finding
-from medbundles.io.cases import check_names
 from medbundles.io.datalist import Record
-from medbundles.io.diffusion_cases import DiffusionCase, find_diffusion_cases
-from medbundles.io.headers import read_header
+from medbundles.io.diffusion_cases import find_diffusion_cases
+from medbundles.io.headers import Geometry, read_header
 from medbundles.io.packages import require_package
 from medbundles.prepare._case_list import count_parts, deal_out, find_subjects, fold_entry, keep_good, publish
 from medbundles.prepare._case_result import CaseResult
@@ -53,6 +50,7 @@ def prepare(
     register: bool = False,
     b0_threshold: float = B0_THRESHOLD,
     shell: float | None = None,
+    geometry: Geometry | None = None,
     folds: int = 5,
     test_fraction: float = 0.2,
     seed: int = 0,
@@ -78,6 +76,7 @@ def prepare(
         register: whether to move each T1w to its diffusion images.
         b0_threshold: largest b-value that counts as unweighted, in s/mm2.
         shell: b-value of the shell to take; None takes the one nearest to 1000 s/mm2.
+        geometry: ``sform`` or ``qform``, which one counts where a NIfTI file's two disagree.
         folds: number of training folds.
         test_fraction: share of the subjects kept out of training.
         seed: of the split.
@@ -94,14 +93,14 @@ def prepare(
     """
     started = time.monotonic()
     shared = SharedOptions(folds, test_fraction, seed, workers, overwrite, allow, skip_bad_cases)
-    shared.refuse_wrong(_own_expectations(grid, register, b0_threshold, shell))
+    shared.refuse_wrong(_own_expectations(grid, register, b0_threshold, shell, geometry))
     words = channels.split(",") if isinstance(channels, str) else channels
     names = parse_channels([str(word).strip() for word in words])
-    options = CaseOptions(names, grid, register, b0_threshold, shell)
+    options = CaseOptions(names, grid, register, b0_threshold, shell, geometry)
     require_package("dipy", "dwi", "preparing diffusion MRI")
     refuse_existing(output, overwrite)
     cases, notes = find_diffusion_cases(source)
-    findings, bad = shared.judge([*notes, *inspect_cases(cases, b0_threshold, shell)])
+    findings, bad = shared.judge([*notes, *inspect_pairs(cases, geometry, b0_threshold, shell)])
     jobs = [
         CaseJob(case, case.t1w, options, output, shared.codes) for case in cases if case.t1w and case.name not in bad
     ]
@@ -131,24 +130,6 @@ def prepare(
     return report
 
 
-def inspect_cases(cases: Sequence[DiffusionCase], b0_threshold: float, shell: float | None) -> list[Finding]:
-    """Check gradients, headers and names of all cases; no voxel is read.
-
-    Args:
-        cases: as they were found.
-        b0_threshold: largest b-value that counts as unweighted, in s/mm2.
-        shell: b-value of the shell to take, if one was chosen.
-
-    Returns:
-        Everything that was found, errors first.
-    """
-    findings = check_names([{"case": case.name, "image": str(case.dwi)} for case in cases])
-    for case in cases:
-        findings += inspect_scan(case, None, b0_threshold, shell)
-        findings += [replace(finding, case=case.name) for finding in _inspect_t1w(case)]
-    return sorted(findings, key=severity)
-
-
 def estimate_bytes(job: CaseJob) -> int:
     """Return the memory that a case takes at most, from its headers."""
     dwi, t1w = read_header(job.case.dwi), read_header(job.t1w)
@@ -165,25 +146,16 @@ def _without(findings: Sequence[Finding], known: Collection[Finding]) -> tuple[F
     return tuple(finding for finding in findings if finding not in known)
 
 
-def _own_expectations(grid: Any, register: Any, b0_threshold: Any, shell: Any) -> Expectations:
+def _own_expectations(grid: Any, register: Any, b0_threshold: Any, shell: Any, geometry: Any) -> Expectations:
     edge = is_number(grid) and SMALLEST_EDGE_MM <= grid <= LARGEST_EDGE_MM
     edges = f"dwi, t1w or a voxel edge of {SMALLEST_EDGE_MM:g} to {LARGEST_EDGE_MM:g} mm"
     return {
         "grid": (grid, edge or grid in ("dwi", "t1w"), edges),
         "register": (register, isinstance(register, bool), "true or false"),
         "b0_threshold": (b0_threshold, is_number(b0_threshold) and b0_threshold >= 0, "a number from 0, in s/mm2"),
+        "geometry": (geometry, geometry in (None, "sform", "qform"), "sform or qform"),
         "shell": (shell, shell is None or (is_number(shell) and shell > 0), "a b-value above 0, in s/mm2"),
     }
-
-
-def _inspect_t1w(case: DiffusionCase) -> list[Finding]:
-    if case.t1w is None:
-        fix = "add t1w.nii.gz (BIDS: anat/SUBJECT_T1w.nii.gz), or take the case out; inference needs none"
-        return [Finding("NII008", "error", "no T1w, expected one to learn from", fix, file=case.dwi.name)]
-    header, findings = examine(case.t1w, None)
-    if header is not None:
-        findings += nifti.check_axes(header) + nifti.check_spacing(header) + nifti.check_world(header, aligned=True)
-    return [replace(finding, file=case.t1w.name) for finding in findings]
 
 
 def _records(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dwi_layout import TinyHead, write_case
 
 from medbundles.io.images import write_volume
 
@@ -101,3 +102,26 @@ def test_checks_load_no_heavy_library() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert result.stdout.strip() == "[]"
+
+
+@pytest.fixture
+def heads(tmp_path: Path) -> Path:
+    for number, name in enumerate(("anna", "ben")):
+        write_case(tmp_path / "heads", name, TinyHead(number))
+    return tmp_path / "heads"
+
+
+def test_raw_diffusion_scans_are_checked_as_preparation_does(medbundles_command: Command, heads: Path) -> None:
+    (heads / "anna" / "t1w.nii.gz").unlink()
+    result = medbundles_command("check", "t1w_synthesis", heads)
+    assert result.returncode == 3
+    assert "2 diffusion scans to prepare with their T1w" in result.stdout
+    assert "[NII008] case anna" in result.stderr
+
+
+def test_raw_diffusion_scans_without_any_t1w_are_meant_for_inference(medbundles_command: Command, heads: Path) -> None:
+    for path in heads.glob("*/t1w.nii.gz"):
+        path.unlink()
+    result = medbundles_command("check", "t1w_synthesis", heads)
+    assert result.returncode == 0, result.stderr
+    assert "2 diffusion scans for inference" in result.stdout

@@ -12,7 +12,7 @@ import pytest
 from medbundles.checks.diffusion_cases import find_scans
 from medbundles.components.transforms import LoadDiffusiond
 from medbundles.errors import DataError
-from medbundles.io.images import write_volume
+from medbundles.io.images import read_volume, write_volume
 from medbundles.samples.head.sites import sphere
 
 pytest.importorskip("dipy", reason="the extra dwi is not installed")
@@ -129,3 +129,28 @@ def test_an_empty_mask_is_refused_with_the_case(tmp_path: Path) -> None:
 def test_a_folder_without_scans_says_what_is_expected(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"TRN011.*dwi.nii.gz"):
         find_scans(tmp_path, channels=CHANNELS)
+
+
+def with_nan(folder: Path, place: tuple[slice, ...], outside: float) -> Path:
+    """The scan with broken voxels in one volume; around its mask there is as much signal as given."""
+    image = read_volume(write_scan(folder) / "dwi.nii.gz")
+    voxels = np.array(image.array)
+    inside = read_volume(folder / "mask.nii.gz").array > 0
+    voxels[~inside] = outside
+    voxels[(*place, 3)] = np.nan
+    write_volume(folder / "dwi.nii.gz", voxels, image.affine)
+    return folder
+
+
+def test_numbers_that_are_missing_inside_the_head_are_refused_with_the_case(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as refusal:
+        load(with_nan(tmp_path / "anna", (slice(5, 6),) * 3, 5.0))
+    finding = refusal.value.findings[0]
+    assert (finding.code, finding.case, finding.file) == ("NII002", "anna", "dwi.nii.gz")
+
+
+def test_a_few_missing_numbers_in_the_air_change_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    broken = load(with_nan(tmp_path / "a" / "anna", (slice(0, 1),) * 3, 5.0))
+    assert "NII002" in caplog.text
+    whole = load(with_nan(tmp_path / "b" / "anna", (slice(0, 0),) * 3, 5.0))
+    np.testing.assert_array_equal(broken["image"], whole["image"])

@@ -337,3 +337,18 @@ def test_a_change_of_the_code_makes_cases_again(one: Path, tmp_path: Path, monke
     prepare(one, tmp_path / "out", channels="fa", workers=1)
     monkeypatch.setattr(_dwi_case, "code_hash", lambda *modules: "newer")
     assert prepare(one, tmp_path / "out", channels="fa", workers=1, overwrite=True).reused == 0
+
+
+def test_of_two_places_in_a_header_the_chosen_one_counts(tmp_path: Path) -> None:
+    case = write_case(tmp_path / "in", "anna", TinyHead())
+    path = case / "dwi.nii.gz"
+    image = nibabel.nifti1.load(path)
+    moved = DWI_AFFINE.copy()
+    moved[:3, 3] += 30
+    image.set_qform(moved, code=1)
+    image.to_filename(path)
+    with pytest.raises(DataError, match="sform and qform"):
+        prepare(tmp_path / "in", tmp_path / "out", workers=1)
+    prepare(tmp_path / "in", tmp_path / "out", workers=1, geometry="sform")
+    made = nibabel.nifti1.load(tmp_path / "out" / "labels" / "anna.nii.gz")
+    np.testing.assert_allclose(made.affine, DWI_AFFINE, atol=1e-4)

@@ -14,6 +14,7 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 
 from medbundles.checks.gradients import B0_THRESHOLD
+from medbundles.checks.nonfinite import repair_nonfinite
 from medbundles.components.diffusion import parse_channels
 from medbundles.components.diffusion.preparation import prepare_scan
 from medbundles.components.resampling import isotropic_grid
@@ -61,8 +62,8 @@ class LoadDiffusiond(Transform):
         """Return the item with its volumes.
 
         Raises:
-            DataError: the scan gives no tensor (DWI002 to DWI007, DWI011) or its mask is none (DWI012), or a file that
-                must not be read; with the case's name.
+            DataError: the scan gives no tensor (DWI002 to DWI007, DWI011), its mask is none (DWI012), voxels of the
+                head are no numbers (NII002), or a file must not be read; with the case's name.
         """
         item = dict(data)
         if "dwi" not in item:
@@ -83,8 +84,12 @@ class LoadDiffusiond(Transform):
         brain = read_volume(item["brain"], geometry=self.geometry).array > 0 if "brain" in item else None
         shape = scan.array.shape[:3]
         target = None if isinstance(self.grid, str) else isotropic_grid(scan.affine, shape, self.grid)
+        # The last axis counts volumes; what is judged is a voxel's neighborhood in space.
+        volumes, repaired = repair_nonfinite(np.moveaxis(scan.array, -1, 0), file=path.name)
+        if repaired:
+            logger.warning("case %s: %d NaN or infinite voxels were replaced (NII002)", item["case"], repaired)
         made = prepare_scan(
-            scan.array,
+            np.moveaxis(volumes, 0, -1),
             scan.affine,
             read_gradients(Path(item["b_values"]), Path(item["b_vectors"])),
             self.channels,

@@ -15,24 +15,38 @@ models=$repository/models/$bundle
 once() { [[ -e $1 ]] || "${@:2}"; }
 prepare() { medbundles prepare dwi_t1w --source "$1" --output "$2" --grid 1.5 "${@:3}"; }
 
-# Heads of three scanners to train on, others by another seed to test: no anatomy of one is in the other.
-once bids/samples.json medbundles samples $bundle --output bids --cases 36 --seed 100
+# Heads of four scanners to train on, others by another seed to test: no anatomy of one is in the other.
+once bids/samples.json medbundles samples $bundle --output bids --cases 40 --seed 100
 once test_bids/samples.json medbundles samples $bundle --output test_bids --cases 12 --seed 2026
-once data/datalist.json prepare bids data --folds 9 --test_fraction 0
+once data/datalist.json prepare bids data --folds 10 --test_fraction 0
 once test_data/datalist.json prepare test_bids test_data --folds 1 --test_fraction 1
+[[ -z $real ]] || once real/datalist.json prepare "$real" real --folds 1 --test_fraction 1 --register true
 
-# The same budget with and without a discriminator; the one with the smaller error in validation is released.
+# The same budget with and without a discriminator.
 once unet/model.pt medbundles train $bundle --dataset_dir data --output_dir unet --adversarial_weight 0
 once gan/model.pt medbundles train $bundle --dataset_dir data --output_dir gan
+baselines() { once "$1" python "$repository/benchmarks/t1w_baselines.py" --dataset_dir data "${@:2}" --json "$1"; }
 for run in unet gan; do
-    once evaluate_$run/summary.json medbundles evaluate $bundle --dataset_dir test_data --weights $run/model.pt \
-        --output_dir evaluate_$run
-    once baselines_$run.json python "$repository/benchmarks/t1w_baselines.py" --dataset_dir data --test_dir test_data \
-        --weights $run/model.pt --json baselines_$run.json
+    baselines samples_$run.json --test_dir test_data --weights $run/model.pt
+    [[ -z $real ]] || baselines real_$run.json --test_dir real --weights $run/model.pt
 done
 
 mkdir -p "$models"
 cp gan/model.pt gan/discriminator.pt gan/model.json "$models"
+python - "$models"/*.pt <<'PYTHON'
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+for path in map(Path, sys.argv[1:]):
+    save_file(torch.load(path, weights_only=True), path.with_suffix(".safetensors"))
+PYTHON
+others=(); [[ -z $real ]] || others=(--real real_gan.json --real_without_discriminator real_unet.json)
+python "$repository/benchmarks/t1w_results.py" --samples samples_gan.json --without_discriminator samples_unet.json \
+    "${others[@]}" --license "Apache-2.0; made from the ICBM152 template, see data_license.txt" \
+    --trained_on "40 synthetic heads (medbundles samples, seed 100); no patient's data" --output "$models/results.json"
 
 # Each scanner as a data set of its own: trained on north, on south, fine-tuned on three people of east.
 for site in north east south; do
@@ -40,8 +54,3 @@ for site in north east south; do
     once $site/datalist.json prepare bids_$site $site --folds 4 --test_fraction 0
 done
 medbundles generalize $bundle --first north --second south --target east --output generalization
-
-if [[ -n $real ]]; then
-    once real/datalist.json prepare "$real" real --folds 1 --test_fraction 1 --register true
-    python "$repository/benchmarks/t1w_baselines.py" --dataset_dir data --test_dir real --weights gan/model.pt
-fi

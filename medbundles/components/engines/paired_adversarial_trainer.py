@@ -54,6 +54,8 @@ class PairedAdversarialTrainer(AdversarialTrainer):
             lets it always learn.
         slices_per_axis: slices of each block and axis that are judged; None judges all with tissue.
         minimum_tissue: share of a slice that must be tissue for it to be judged.
+        gradient_clip: largest norm of a network's gradients, above 0: longer ones are scaled down to it, so that one
+            odd block does not undo what was learned; None leaves them as they are.
         mask_key: the batch's key of the tissue mask ``(B, 1, H, W, D)``; without one, tissue is where the target is
             not 0.
         **kwargs: see :class:`monai.engines.AdversarialTrainer`.
@@ -75,6 +77,7 @@ class PairedAdversarialTrainer(AdversarialTrainer):
         accuracy_gate: float | None = None,
         slices_per_axis: int | None = None,
         minimum_tissue: float = 0.05,
+        gradient_clip: float | None = None,
         mask_key: str = "mask",
         **kwargs: Any,
     ) -> None:
@@ -86,6 +89,8 @@ class PairedAdversarialTrainer(AdversarialTrainer):
             )
         if accuracy_gate is not None and not 0.0 < accuracy_gate <= 1.0:
             raise ConfigurationError(f"accuracy_gate is a share in (0, 1] or null, found {accuracy_gate}")
+        if gradient_clip is not None and not gradient_clip > 0.0:
+            raise ConfigurationError(f"gradient_clip is a norm above 0 or null, found {gradient_clip}")
         self.adversarial_weight = adversarial_weight
         self.feature_matching_weight = feature_matching_weight
         self.conditional = conditional
@@ -94,6 +99,7 @@ class PairedAdversarialTrainer(AdversarialTrainer):
         self.accuracy_gate = accuracy_gate
         self.slices_per_axis = slices_per_axis
         self.minimum_tissue = minimum_tissue
+        self.gradient_clip = gradient_clip
         self.mask_key = mask_key
         self.adversarial_loss = adversarial_loss
         super().__init__(
@@ -159,7 +165,7 @@ class PairedAdversarialTrainer(AdversarialTrainer):
         output[Keys.LOSS] = loss
         _backward(loss, state.g_scaler)
         engine.fire_event(Events.GENERATOR_BACKWARD_COMPLETED)
-        _step(state.g_optimizer, state.g_scaler)
+        _step(state.g_optimizer, state.g_scaler, self.gradient_clip)
 
     def _judge_fakes(
         self, engine: Any, output: dict[str, Any], slices: list[Tensor], condition: Tensor | None
@@ -201,7 +207,7 @@ class PairedAdversarialTrainer(AdversarialTrainer):
         _backward(loss, state.d_scaler)
         engine.fire_event(Events.DISCRIMINATOR_BACKWARD_COMPLETED)
         if not good_enough:
-            _step(state.d_optimizer, state.d_scaler)
+            _step(state.d_optimizer, state.d_scaler, self.gradient_clip)
 
     @staticmethod
     def _autocast(engine: Any) -> torch.autocast:
@@ -233,7 +239,13 @@ def _backward(loss: Tensor, scaler: torch.amp.GradScaler | None) -> None:
     (loss if scaler is None else scaler.scale(loss)).backward()
 
 
-def _step(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler | None) -> None:
+def _step(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler | None, largest_norm: float | None) -> None:
+    if largest_norm is not None:
+        if scaler is not None:
+            scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(
+            [weight for group in optimizer.param_groups for weight in group["params"]], largest_norm
+        )
     if scaler is None:
         optimizer.step()
     else:

@@ -147,6 +147,14 @@ def test_a_discriminator_that_is_right_enough_does_not_learn(make: Make, gate: f
     assert changed(before, trainer.state.d_network) is learns
 
 
+@pytest.mark.parametrize("name", ["g_network", "d_network"])
+def test_no_gradient_is_longer_than_the_limit(make: Make, name: str) -> None:
+    trainer = make(train_data_loader=batches(1), gradient_clip=1.0e-3)
+    trainer.run()
+    gradients = [parameter.grad for parameter in getattr(trainer.state, name).parameters()]
+    assert torch.linalg.vector_norm(torch.cat([gradient.flatten() for gradient in gradients])) <= 1.001e-3
+
+
 def test_blocks_without_tissue_teach_the_generator_only(make: Make) -> None:
     (data,) = batches(1)
     trainer = make(train_data_loader=[data | {"mask": torch.zeros_like(data["mask"])}])
@@ -207,6 +215,7 @@ def test_the_state_holds_no_networks(make: Make) -> None:
         ({"d_train_steps": -1}, "d_train_steps at least 0"),
         ({"accuracy_gate": 0.0}, r"accuracy_gate is a share in \(0, 1\]"),
         ({"accuracy_gate": 80}, "accuracy_gate is a share"),
+        ({"gradient_clip": 0.0}, "gradient_clip is a norm above 0"),
     ],
 )
 def test_numbers_out_of_range_are_refused(make: Make, wrong: dict[str, float], text: str) -> None:

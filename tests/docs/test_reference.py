@@ -23,6 +23,7 @@ from medbundles.errors import ExitCode
 from medbundles.io.datalist import read_datalist
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+BUNDLES = sorted(path.name for path in (REPOSITORY / "bundles").iterdir() if path.is_dir())
 Command = Callable[..., subprocess.CompletedProcess[str]]
 REFERENCE = REPOSITORY / "docs" / "reference"
 FAULT_CODE = re.compile(r"(?:NII|DCM|LUN|DWI|TRN|CFG|TRU)\d{3}")
@@ -81,7 +82,7 @@ def test_keys_are_those_of_the_configurations() -> None:
 @pytest.mark.parametrize(
     ("heading", "functions", "declared"),
     [
-        ("samples", ["medbundles.samples.lung_nodule_ct_segmentation.write_samples"], {"cases", "seed", "workers"}),
+        ("samples", [f"medbundles.samples.{name}.write_samples" for name in BUNDLES], {"cases", "seed", "workers"}),
         ("prepare", [f"medbundles.prepare.{kind}.prepare" for kind in KINDS], {"source"}),
     ],
 )

@@ -29,16 +29,7 @@ once run2/model.pt medbundles train $bundle --overlay second_stage --dataset_dir
 
 mkdir -p "$models"
 cp run2/model.pt run2/second_stage.pt run2/model.json "$models"
-python - "$models"/*.pt <<'PYTHON'
-import sys
-from pathlib import Path
-
-import torch
-from safetensors.torch import save_file
-
-for path in map(Path, sys.argv[1:]):
-    save_file(torch.load(path, weights_only=True), path.with_suffix(".safetensors"))
-PYTHON
+python "$repository/benchmarks/to_safetensors.py" "$models"/*.pt
 
 # What they reach.
 once evaluation/summary.json medbundles evaluate $bundle --dataset_dir test_data --output_dir evaluation

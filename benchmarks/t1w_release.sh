@@ -33,16 +33,7 @@ done
 
 mkdir -p "$models"
 cp gan/model.pt gan/discriminator.pt gan/model.json "$models"
-python - "$models"/*.pt <<'PYTHON'
-import sys
-from pathlib import Path
-
-import torch
-from safetensors.torch import save_file
-
-for path in map(Path, sys.argv[1:]):
-    save_file(torch.load(path, weights_only=True), path.with_suffix(".safetensors"))
-PYTHON
+python "$repository/benchmarks/to_safetensors.py" "$models"/*.pt
 others=(); [[ -z $real ]] || others=(--real real_gan.json --real_without_discriminator real_unet.json)
 python "$repository/benchmarks/t1w_results.py" --samples samples_gan.json --without_discriminator samples_unet.json \
     "${others[@]}" --license "Apache-2.0; made from the ICBM152 template, see data_license.txt" \

@@ -24,10 +24,10 @@ WHITE_MEAN, GRAY_MEAN, FLUID_MEAN = 0.74, 0.81, 3.0
 # What fat suppression leaves of the scalp in echo-planar images.
 FAT_LEFT = 0.15
 # White matter whose fibers all run one way: its tensor's excess along them, 0 round, 1 a line; by person.
-LARGEST_EXCESS = (0.5, 0.78)
+LARGEST_EXCESS = (0.45, 0.75)
 # People and sessions differ: the coils' sensitivity, the noise (a factor's logarithm).
 COIL_BIAS = (0.05, 0.2)
-NOISE_SPREAD = 0.25
+NOISE_SPREAD = 0.3
 FIBER_STEP = 2
 
 

@@ -28,7 +28,7 @@ class Site:
         directions: volumes of the shell.
         unweighted: b0 volumes.
         echo_time_ms: of the diffusion images; the longer, the brighter is fluid beside tissue.
-        inversion_time_ms: of the T1w images; it shifts the contrast of gray and white matter.
+        inversion_time_ms: of the T1w images; gray matter is .54 (1000 ms) to .66 (1200 ms) as bright as white.
         signal_to_noise: of the b0 volumes in white matter.
         t1w_signal_to_noise: of the T1w in white matter.
         tilt_degrees: of the diffusion slices about the x axis.
@@ -66,8 +66,8 @@ SITES = (
         directions=30,
         unweighted=3,
         echo_time_ms=82,
-        inversion_time_ms=900,
-        signal_to_noise=26,
+        inversion_time_ms=1100,
+        signal_to_noise=20,
         t1w_signal_to_noise=45,
         tilt_degrees=0,
         gain=1800,
@@ -83,8 +83,8 @@ SITES = (
         directions=20,
         unweighted=2,
         echo_time_ms=70,
-        inversion_time_ms=1000,
-        signal_to_noise=34,
+        inversion_time_ms=1200,
+        signal_to_noise=24,
         t1w_signal_to_noise=35,
         tilt_degrees=7,
         gain=420,
@@ -100,8 +100,8 @@ SITES = (
         directions=45,
         unweighted=4,
         echo_time_ms=98,
-        inversion_time_ms=800,
-        signal_to_noise=17,
+        inversion_time_ms=1000,
+        signal_to_noise=15,
         t1w_signal_to_noise=30,
         tilt_degrees=-4,
         gain=4500,
@@ -118,8 +118,8 @@ SITES = (
         directions=15,
         unweighted=1,
         echo_time_ms=76,
-        inversion_time_ms=950,
-        signal_to_noise=40,
+        inversion_time_ms=1150,
+        signal_to_noise=25,
         t1w_signal_to_noise=35,
         tilt_degrees=3,
         gain=900,

@@ -59,7 +59,7 @@ class HeadShape:
             linear=shear @ scale,
             displacements_mm=displacements,
             sharpness=generator.uniform(1.0, 2.5),
-            fluid=float(np.exp(generator.normal(0.2, 0.3))),
+            fluid=float(np.exp(generator.normal(0.45, 0.4))),
             layers_mm=(generator.uniform(0.3, 2.5), generator.uniform(5.0, 8.0), generator.uniform(4.0, 8.0)),
         )
 

@@ -41,7 +41,7 @@ python "$repository/benchmarks/t1w_results.py" --samples samples_gan.json --with
 
 # Each scanner as a data set of its own: trained on north, on south, fine-tuned on three people of east.
 for site in north east south; do
-    once bids_$site/samples.json medbundles samples $bundle --output bids_$site --cases 12 --seed 300 --sites $site
+    once bids_$site/samples.json medbundles samples $bundle --output bids_$site --cases 12 --seed 300 --sites "['$site']"
     once $site/datalist.json prepare bids_$site $site --folds 4 --test_fraction 0
 done
 medbundles generalize $bundle --first north --second south --target east --output generalization

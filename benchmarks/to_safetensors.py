@@ -1,6 +1,6 @@
 """Write weights without pickle beside the .pt files they are in.
 
-    python benchmarks/to_safetensors.py models/*/*.pt
+python benchmarks/to_safetensors.py models/*/*.pt
 """
 
 from __future__ import annotations

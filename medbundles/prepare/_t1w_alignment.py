@@ -11,7 +11,8 @@ from scipy import ndimage
 
 from medbundles.checks.nifti import allow_option
 from medbundles.components.diffusion.preparation import FittedScan
-from medbundles.components.diffusion.registration import WORKING_MM, Alignment, align_rigidly
+from medbundles.components.diffusion.registration import WORKING_MM, Alignment, align_rigidly, refine_rigidly
+from medbundles.components.diffusion.tensor import ENTRIES, DiffusionMaps
 from medbundles.components.resampling import isotropic_grid, resample
 from medbundles.errors import Finding
 from medbundles.io.grids import Affine, to_index, to_world
@@ -29,6 +30,9 @@ LEAST_OVERLAP = 0.9
 # Tissue is brighter than this share of the way from the dark to the bright end (percentiles) of a T1w.
 TISSUE_SHARE = 0.1
 ENDS = (2.0, 98.0)
+# Mean diffusivity of free water at body temperature, um2/ms.
+FREE_WATER = 3.0
+DIAGONAL = [place for place, (row, column) in enumerate(ENTRIES) if row == column]
 
 
 @dataclass(frozen=True)
@@ -74,14 +78,26 @@ def place_t1w(t1w: Volume, scan: FittedScan, register: bool, file: str) -> Place
         file: the T1w's name, for messages.
     """
     alignment = align_rigidly(t1w.array, t1w.affine, scan.b0, scan.affine, scan.maps.mask)
+    moved = register and alignment.information_after > alignment.information_before
+    if moved:
+        target = tissue_contrast(scan.maps)
+        alignment = refine_rigidly(alignment, t1w.array, t1w.affine, target, scan.affine, scan.maps.mask)
     brain = to_world(scan.affine, np.argwhere(scan.maps.mask))
     head, head_affine = find_head(t1w)
     before = share_inside(brain, head, head_affine)
     after = share_inside(to_world(alignment.transform, brain), head, head_affine)
-    moved = register and alignment.information_after > alignment.information_before
     affine = np.linalg.inv(alignment.transform) @ t1w.affine if moved else t1w.affine
     findings = _judge(alignment, after if moved else before, register, moved, file)
     return PlacedT1w(Volume(t1w.array, affine), alignment, moved, before, after, tuple(findings))
+
+
+def tissue_contrast(maps: DiffusionMaps) -> Floats:
+    """Return what is like a T1w in diffusion: how far a voxel is from water that moves freely, 0 outside of the mask.
+
+    Unlike the images themselves it has neither coil bias nor scalp.
+    """
+    mean = maps.tensor[..., DIAGONAL].mean(axis=-1)
+    return np.where(maps.mask, FREE_WATER - np.clip(mean, 0, FREE_WATER), 0).astype(np.float32)
 
 
 def find_head(t1w: Volume) -> tuple[npt.NDArray[np.bool_], Affine]:

@@ -5,15 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from dwi_layout import DWI_AFFINE, T1W_AFFINE, TinyHead
+from scipy import ndimage
 
 from medbundles.components.diffusion import registration
 from medbundles.components.diffusion.brain_mask import find_brain
-from medbundles.components.diffusion.registration import Alignment, align_rigidly, normalized_mutual_information
+from medbundles.components.diffusion.registration import (
+    Alignment,
+    align_rigidly,
+    normalized_mutual_information,
+    refine_rigidly,
+)
 from medbundles.io.grids import Affine, to_world
 from medbundles.samples.head.scan import HeadScan, make_head
 from medbundles.samples.head.sites import SITES
+
+Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
 
 pytest.importorskip("dipy", reason="the extra dwi is not installed")
 
@@ -33,6 +43,32 @@ def align(head: HeadScan, movement: Affine) -> Alignment:
 @pytest.fixture(scope="module")
 def still(head: HeadScan) -> Alignment:
     return align(head, np.eye(4))
+
+
+def blurred_pair(moved: Affine) -> tuple[Floats, Affine, Floats, Affine, Mask]:
+    """Return a tissue as two scanners see it, of other contrast and one with slices of 4 mm; the first one moved."""
+    fine = ndimage.zoom(np.random.default_rng(0).random((5, 5, 5)), 16, order=3)
+    inside = np.linalg.norm((np.indices(fine.shape) - 40) / np.reshape([34, 38, 30], (3, 1, 1, 1)), axis=0) < 1
+    thick = np.where(inside, 1.2 - fine, 0).reshape(80, 80, 20, 4).mean(axis=-1)
+    affine = np.diag([1.0, 1.0, 4.0, 1.0])
+    affine[2, 3] = 1.5
+    return np.where(inside, fine, 0).astype(np.float32), moved, thick.astype(np.float32), affine, thick > 0.2
+
+
+def test_a_place_is_refined_from_where_the_first_search_has_put_it() -> None:
+    center = movement(0.0, (40.0, 40.0, 40.0))
+    moved = center @ movement(2.0, (1.6, -1.0, 1.2)) @ np.linalg.inv(center)
+    found = refine_rigidly(Alignment(np.eye(4), 0.0, 1.0, 1.0, 1.0), *blurred_pair(moved))
+    places = np.array([[20.0, 40, 40], [60, 40, 40], [40, 20, 60], [40, 60, 20]])
+    assert np.linalg.norm(to_world(found.transform, places) - to_world(moved, places), axis=1).max() < 0.5
+    assert found.information_after > found.information_before
+
+
+def test_a_refinement_that_goes_astray_leaves_the_first_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = movement(0.0, (0.0, 0.0, 1.6))
+    monkeypatch.setattr(registration, "_search", lambda *_: movement(0.0, (0.0, 9.0, 0.0)))
+    found = refine_rigidly(Alignment(moved, 1.6, 1.0, 1.0, 1.0), *blurred_pair(moved))
+    assert found.transform == pytest.approx(moved)
 
 
 def movement(angle_degrees: float, shift_mm: tuple[float, float, float]) -> Affine:

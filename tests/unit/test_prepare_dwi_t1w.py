@@ -39,8 +39,8 @@ pytest.importorskip("dipy", reason="the extra dwi is not installed")
 Array = npt.NDArray[Any]
 Record = dict[str, Any]
 # How movements are searched for; most tests are not about it, and their tiny heads need less.
-SEARCH = {name: getattr(registration, name) for name in ("PIPELINES", "LEVELS", "WORKING_MM")}
-SHORT_SEARCH = {"PIPELINES": (["rigid"],), "LEVELS": ([5], [0.0], [1]), "WORKING_MM": 8.0}
+SEARCH = {name: getattr(registration, name) for name in ("PIPELINES", "LEVELS", "WORKING_MM", "FINE_LEVELS", "FINE_MM")}
+SHORT_SEARCH = {"PIPELINES": (["rigid"],), "LEVELS": ([5], [0.0], [1]), "WORKING_MM": 8.0, "FINE_MM": 8.0}
 
 
 @pytest.fixture(autouse=True, scope="module")

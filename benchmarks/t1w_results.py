@@ -14,6 +14,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from medbundles.weights_page import evaluation_table
+
 COLUMNS = {
     "mae": ("quality", "MAE, z units", 3),
     "psnr": ("quality", "PSNR, dB", 1),
@@ -39,12 +41,6 @@ def evaluation(summaries: dict[str, Any], data: str, command: str, unet: dict[st
     rows += [row("the same, trained without the discriminator", unet["network"])] if unet else []
     rows += [row(name, summary) for name, summary in summaries.items() if name != "network"]
     return {"data": data, "command": command, "n": summaries["network"]["quality"]["n"], "rows": rows}
-
-
-def table(entry: dict[str, Any]) -> str:
-    titles = list(entry["rows"][0])
-    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
-    return "\n".join([*lines, *(f"| {' | '.join(cells.values())} |" for cells in entry["rows"])])
 
 
 def read(path: Path | None) -> dict[str, Any] | None:
@@ -74,7 +70,7 @@ def main() -> None:
         kept = "real head, never trained or chosen on; each series of it is a case"
         evaluations.append(evaluation(real, kept, command.format("real"), unet))
     for entry in evaluations:
-        print(f"{entry['data']} (n = {entry['n']})\n\n{table(entry)}\n")
+        print(f"{entry['data']} (n = {entry['n']})\n\n" + "\n".join(evaluation_table(entry)))
     content = {"license": options.license, "trained_on": options.trained_on, "evaluations": evaluations}
     options.output.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -9,14 +9,15 @@ import argparse
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+
+from medbundles.formats import write_safetensors
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", type=Path, nargs="*", help="state dictionaries")
     for path in parser.parse_args().files:
-        save_file(torch.load(path, weights_only=True), path.with_suffix(".safetensors"))
+        write_safetensors(path.with_suffix(".safetensors"), torch.load(path, weights_only=True))
         print(path.with_suffix(".safetensors"))
 
 

@@ -21,7 +21,7 @@ from medbundles.io.images import Volume
 Floats = npt.NDArray[np.floating[Any]]
 
 # Between the two images of one session people move by 1 to 3 mm. Sample heads are found 0.8 to 2.7 mm away, which is
-# right to 0.6 mm, and a real one in three scans 2.6 to 3.1 mm; moved by 8 mm, all of them are found beyond the limit.
+# right to 1.4 mm (refined: 0.4), a real one in three scans 2.6 to 3.4 mm; moved by 8 mm, all are beyond the limit.
 LARGEST_DISPLACEMENT_MM = 5.0
 # Nobody moves farther between two images: the headers may mean other worlds, and a search may have gone astray.
 LARGEST_MOVEMENT_MM = 20.0

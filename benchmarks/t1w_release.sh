@@ -39,9 +39,11 @@ python "$repository/benchmarks/t1w_results.py" --samples samples_gan.json --with
     "${others[@]}" --license "Apache-2.0; made from the ICBM152 template, see data_license.txt" \
     --trained_on "40 synthetic heads (medbundles samples, seed 100); no patient's data" --output "$models/results.json"
 
-# Each scanner as a data set of its own: trained on north, on south, fine-tuned on three people of east.
-for site in north east south; do
-    once bids_$site/samples.json medbundles samples $bundle --output bids_$site --cases 12 --seed 300 --sites "['$site']"
+# Each scanner as a data set of its own: trained on north, on south, fine-tuned on three people of east. Nobody of the last
+# was scanned at the others; those two have the same people, so that their scanners alone differ.
+for site in north:300 south:300 east:301; do
+    seed=${site#*:} site=${site%:*}
+    once bids_$site/samples.json medbundles samples $bundle --output bids_$site --cases 12 --seed "$seed" --sites "['$site']"
     once $site/datalist.json prepare bids_$site $site --folds 4 --test_fraction 0
 done
 medbundles generalize $bundle --first north --second south --target east --output generalization

@@ -17,6 +17,10 @@ from medbundles.prepare.report import PreparationReport
 
 Result = TypeVar("Result", bound=CaseResult)
 
+# Two scans that share one of these show one person, whatever they are called.
+SAME_IMAGE = {"image_sha256": "the same voxels", "t1w_sha256": "the same T1w"}
+FIXES = {"image_sha256": "delete one of them", "t1w_sha256": "name both after the person they show"}
+
 
 def keep_good(
     results: Sequence[Result], workspace: Workspace, shared: SharedOptions
@@ -46,21 +50,24 @@ def refuse_empty(cases: Sequence[Any]) -> None:
 def find_subjects(
     results: Sequence[CaseResult], patients: Mapping[str, str] | None = None
 ) -> tuple[dict[str, str], list[Finding]]:
-    """Return the subject of each case: its patient, but one subject for all whose scans have the same voxels.
+    """Return the subject of each case: its patient, but one subject for all that share an image.
 
     Args:
-        results: the finished cases.
+        results: the finished cases; ``image_sha256`` of their fingerprints is what the network sees, and
+            ``t1w_sha256`` the T1w of the person, if there is one.
         patients: whose scan each case is; without, every case is somebody else's.
     """
     subjects = {result.case: (patients or {}).get(result.case, result.case) for result in results}
     first: dict[str, str] = {}
     findings = []
     for result in results:
-        other = first.setdefault(result.fingerprint["image_sha256"], result.case)
-        if other != result.case:
-            message = f"the same voxels as case {other}: kept in the same part of the split"
-            findings.append(Finding("NII014", "warning", message, "delete one of them", result.case))
+        for key in (key for key in SAME_IMAGE if key in result.fingerprint):
+            other = first.setdefault(result.fingerprint[key], result.case)
             joined, kept = subjects[result.case], subjects[other]
+            if other == result.case or (joined == kept and key != "image_sha256"):
+                continue
+            message = f"{SAME_IMAGE[key]} as case {other}: kept in the same part of the split"
+            findings.append(Finding("NII014", "warning", message, FIXES[key], result.case))
             subjects = {case: kept if subject == joined else subject for case, subject in subjects.items()}
     return subjects, findings
 

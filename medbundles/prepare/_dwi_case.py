@@ -177,6 +177,7 @@ def _write(job: CaseJob, scan: FittedScan, placed: PlacedT1w) -> tuple[list[str]
         "spacing_mm": [round(edge, 6) for edge in spacing_of(made.affine)],
         "image_sha256": sha256_data([_content(channel, made.affine) for channel in made.channels]),
         "label_sha256": _content(label, made.affine),
+        "t1w_sha256": hashlib.sha256(placed.volume.array.tobytes()).hexdigest(),
         "mask_voxels": int(mask.sum()),
         "t1w": {"mean": mean, "std": deviation},
         "alignment": placed.as_dict(),

@@ -104,7 +104,7 @@ def _check_directions(table: GradientTable, unweighted: npt.NDArray[np.bool_]) -
     directions = np.where(unweighted[:, None], 0.0, table.directions)
     absent = np.flatnonzero(~np.isfinite(directions).all(axis=1))
     if len(absent):
-        message = f"weighted volumes {_listed(absent)} have no direction (NaN)"
+        message = f"weighted volumes {listed(absent)} have no direction (NaN)"
         return directions, [Finding("DWI005", "error", message, "convert the scan again, or remove these volumes")]
     lengths = np.linalg.norm(directions, axis=1)
     off = np.abs(lengths - 1.0) * ~unweighted
@@ -112,7 +112,7 @@ def _check_directions(table: GradientTable, unweighted: npt.NDArray[np.bool_]) -
     if len(wrong):
         worst = int(wrong[np.argmax(off[wrong])])
         message = (
-            f"directions of volumes {_listed(wrong)} are no unit vectors: length {lengths[worst]:.3g} in volume {worst}"
+            f"directions of volumes {listed(wrong)} are no unit vectors: length {lengths[worst]:.3g} in volume {worst}"
         )
         return directions, [Finding("DWI003", "error", message, "take the .bvec file of the conversion")]
     directions = np.divide(directions, lengths[:, None], out=np.zeros_like(directions), where=lengths[:, None] > 0)
@@ -170,6 +170,7 @@ def _check_condition(directions: Floats) -> list[Finding]:
     return [Finding("DWI006", "error", f"{message}{WORST_CONDITION:g}", fix)]
 
 
-def _listed(numbers: Sequence[int] | npt.NDArray[np.int64], most: int = 6) -> str:
+def listed(numbers: Sequence[int] | npt.NDArray[np.int64], most: int = 6) -> str:
+    """Return the first of some volumes' numbers, and how many more there are."""
     shown = ", ".join(str(number) for number in numbers[:most])
     return f"{shown} and {len(numbers) - most} more" if len(numbers) > most else shown

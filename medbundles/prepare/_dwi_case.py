@@ -17,6 +17,7 @@ from medbundles.checks.nonfinite import count_nonfinite, describe
 from medbundles.checks.verdict import apply_allow, has_errors
 from medbundles.components import resampling
 from medbundles.components.diffusion import brain_mask, channels, coherence, preparation, registration, tensor
+from medbundles.components.diffusion.brain_mask import as_brain
 from medbundles.components.diffusion.preparation import FittedScan, PreparedScan, fit_scan, make_channels, standardized
 from medbundles.components.overlay import write_png
 from medbundles.errors import DataError, Finding
@@ -131,7 +132,9 @@ def _read(job: CaseJob) -> tuple[FittedScan, PlacedT1w]:
     """
     options = job.options
     volumes = _finite(job.case.dwi, options.geometry)
-    mask = None if job.case.mask is None else _finite(job.case.mask, options.geometry).array > 0
+    mask = None
+    if job.case.mask is not None:
+        mask = as_brain(read_volume(job.case.mask, geometry=options.geometry).array, job.case.mask.name)
     table = gradients.read_gradients(job.case.b_values, job.case.b_vectors)
     scan = fit_scan(
         volumes.array, volumes.affine, table, mask=mask, b0_threshold=options.b0_threshold, shell=options.shell

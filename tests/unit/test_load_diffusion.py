@@ -20,10 +20,10 @@ pytest.importorskip("dipy", reason="the extra dwi is not installed")
 SHAPE = (12, 14, 8)
 B_VALUES = np.array([0.0, *[1000.0] * 12])
 CHANNELS = ["mean_b0", "fa", "md"]
-# First axis to the left, slices of 3 mm tilted by 17 degrees: what scanners store.
+# First axis to the left, slices of 6 mm tilted by 17 degrees: what scanners store.
 COSINE, SINE = np.cos(0.3), np.sin(0.3)
 AFFINE = np.array(
-    [[-2.0, 0, 0, 20], [0, 2 * COSINE, -3 * SINE, -10], [0, 2 * SINE, 3 * COSINE, 5], [0, 0, 0, 1]], dtype=float
+    [[-4.0, 0, 0, 20], [0, 4 * COSINE, -6 * SINE, -10], [0, 4 * SINE, 6 * COSINE, 5], [0, 0, 0, 1]], dtype=float
 )
 
 
@@ -77,9 +77,9 @@ def test_how_a_scan_is_stored_does_not_matter(tmp_path: Path) -> None:
 
 
 def test_the_networks_grid_has_cubic_voxels(tmp_path: Path) -> None:
-    item = load(write_scan(tmp_path / "anna"), grid=1.5)
+    item = load(write_scan(tmp_path / "anna"), grid=3.0)
     edges = np.linalg.norm(item["image"].affine[:3, :3].numpy(), axis=0)
-    np.testing.assert_allclose(edges, 1.5, atol=1e-5)
+    np.testing.assert_allclose(edges, 3.0, atol=1e-5)
     assert item["image"].shape[1:] == item["mask"].shape[1:]
 
 
@@ -124,6 +124,26 @@ def test_an_empty_mask_is_refused_with_the_case(tmp_path: Path) -> None:
     write_volume(folder / "mask.nii.gz", np.zeros(SHAPE, np.uint8), AFFINE, overwrite=True)
     with pytest.raises(DataError, match=r"DWI012.*anna"):
         load(tmp_path)
+
+
+def test_a_soft_mask_counts_above_one_half(tmp_path: Path) -> None:
+    folder = write_scan(tmp_path / "anna")
+    mask = read_volume(folder / "mask.nii.gz").array
+    write_volume(folder / "mask.nii.gz", np.where(mask, 1.0, 0.001).astype(np.float32), AFFINE)
+    assert int(load(tmp_path)["mask"].sum()) == int(mask.sum())
+
+
+def test_a_scan_most_of_which_is_dark_is_refused_unless_allowed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write_scan(tmp_path / "anna")
+    volumes = np.array(read_volume(folder / "dwi.nii.gz").array)
+    volumes[:7] = 0
+    write_volume(folder / "dwi.nii.gz", volumes, AFFINE)
+    with pytest.raises(DataError, match=r"DWI008.*case anna, dwi.nii.gz: .*--allow"):
+        load(tmp_path)
+    assert load(tmp_path, allow=["DWI008"])["mask"].any()
+    assert "(allowed)" in caplog.text
 
 
 def test_a_folder_without_scans_says_what_is_expected(tmp_path: Path) -> None:

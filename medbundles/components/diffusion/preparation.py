@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from medbundles.checks.gradients import B0_THRESHOLD, check_gradients
+from medbundles.checks.gradients import B0_THRESHOLD, Weighting, check_gradients, listed
+from medbundles.checks.nifti import allow_option
 from medbundles.checks.verdict import has_errors
-from medbundles.components.diffusion.brain_mask import find_brain
+from medbundles.components.diffusion.brain_mask import SMALLEST_BRAIN_ML, find_brain
 from medbundles.components.diffusion.channels import IMAGES, compute_channels
 from medbundles.components.diffusion.coherence import check_coherence
 from medbundles.components.diffusion.tensor import DiffusionMaps, fit_tensor
 from medbundles.components.resampling import resample
 from medbundles.errors import DataError, Finding
 from medbundles.io.gradients import GradientTable
-from medbundles.io.grids import Affine
+from medbundles.io.grids import Affine, spacing_of, voxel_volume_mm3
 
 Floats = npt.NDArray[np.floating[Any]]
 Mask = npt.NDArray[np.bool_]
@@ -26,6 +27,9 @@ Mask = npt.NDArray[np.bool_]
 # Above these shares of the brain a scan is worth a look: voxels without signal, tensors that physics forbids.
 MOST_SILENT = 0.01
 MOST_UNPHYSICAL = 0.05
+# Above this share of either a scan must not be used: six directions with a signal of seven times the noise, which is
+# poor, leave a third of the tensors unphysical; a scan whose volumes are no weighted ones nearly all of them.
+MOST_USABLE = 0.5
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def prepare_scan(
 
     Raises:
         DataError: the weighting gives no tensor (DWI002 to DWI007, DWI011), or the mask is empty or lies on another
-            grid (DWI012).
+            grid or too small for one (DWI012), or a volume is empty (DWI008).
         EnvironmentFailure: the extra ``dwi`` is not installed.
     """
     fitted = fit_scan(volumes, affine, table, mask=mask, b0_threshold=b0_threshold, shell=shell)
@@ -109,7 +113,11 @@ def fit_scan(
     if weighting is None:
         raise DataError(findings=[finding for finding in findings if has_errors([finding])])
     b0 = volumes[..., weighting.unweighted].mean(axis=-1, dtype=np.float32)
-    maps = fit_tensor(volumes, affine, weighting, _brain(b0, affine, mask))
+    if mask is None:
+        _refuse_empty(volumes, weighting, np.ones(b0.shape, bool))  # no brain is found in nothing
+    brain = _brain(b0, affine, mask)
+    _refuse_empty(volumes, weighting, brain)
+    maps = fit_tensor(volumes, affine, weighting, brain)
     return FittedScan(maps, b0, affine, (*findings, *_noticed(maps), *check_coherence(maps, affine)))
 
 
@@ -122,10 +130,17 @@ def make_channels(
         fitted: the scan.
         channels: names of what to return.
         target: affine and shape of another grid for the result; None keeps the scan's.
+
+    Raises:
+        DataError: nothing of the brain lies on the other grid (DWI012).
     """
     maps, affine = fitted.maps, fitted.affine
     if target is not None:
         maps, affine = onto_grid(maps, affine, *target), target[0]
+    if not maps.mask.any():
+        message = f"no voxel of the brain is left on a grid of {_size(affine)} mm, expected some"
+        fix = "look at the scan, its mask and the voxel size in its header, which must be in mm"
+        raise DataError(findings=[Finding("DWI012", "error", message, fix)])
     made = compute_channels(maps, channels)
     for number, name in enumerate(channels):
         if name in IMAGES:
@@ -173,7 +188,27 @@ def _brain(b0: Floats, affine: Affine, mask: Mask | None) -> Mask:
         raise DataError(findings=[Finding("DWI012", "error", message, fix)])
     if not mask.any():
         raise DataError(findings=[Finding("DWI012", "error", "the brain mask is empty", fix)])
+    voxels = int(mask.sum())
+    milliliters = voxels * voxel_volume_mm3(affine) / 1000.0
+    if milliliters < SMALLEST_BRAIN_ML:
+        found = f"the brain mask has {voxels} voxels of {_size(affine)} mm, {milliliters:.3g} ml"
+        message = f"{found}; expected {SMALLEST_BRAIN_ML:g} ml or more"
+        raise DataError(findings=[Finding("DWI012", "error", message, f"look at the voxel size, or {fix}")])
     return mask
+
+
+def _refuse_empty(volumes: Floats, weighting: Weighting, where: Mask) -> None:
+    """DWI008: volumes that say nothing, as an interrupted scan that was filled up with zeros has them."""
+    used = np.flatnonzero(weighting.unweighted | weighting.weighted)
+    empty = [int(number) for number in used if np.ptp(volumes[..., number][where]) == 0]
+    if empty:
+        message = f"no signal in volumes {listed(empty)} (the first is 0): all voxels of the brain are the same"
+        fix = "remove these volumes and their entries in the .bval and .bvec files"
+        raise DataError(findings=[Finding("DWI008", "error", message, fix)])
+
+
+def _size(affine: Affine) -> str:
+    return " x ".join(f"{edge:.3g}" for edge in spacing_of(affine))
 
 
 def _noticed(maps: DiffusionMaps) -> list[Finding]:
@@ -182,8 +217,13 @@ def _noticed(maps: DiffusionMaps) -> list[Finding]:
         (maps.silent, MOST_SILENT, "of the brain's voxels have no signal and were left out"),
         (maps.unphysical, MOST_UNPHYSICAL, "of the brain's tensors had eigenvalues below 0 or above 5 um2/ms"),
     )
-    return [
-        Finding("DWI008", "warning" if share > most else "note", f"{100 * share:.1f} % {what}", "look at the scan")
-        for share, most, what in shares
-        if share > 0
-    ]
+    return [_judged(share, most, what) for share, most, what in shares if share > 0]
+
+
+def _judged(share: float, most: float, what: str) -> Finding:
+    message = f"{100 * share:.1f} % {what}"
+    if share <= MOST_USABLE:
+        return Finding("DWI008", "warning" if share > most else "note", message, "look at the scan")
+    fix = f"look at the scan, its mask, and the order of its b-values and directions; or {allow_option('DWI008')}"
+    message = f"{message}; expected {100 * MOST_USABLE:.0f} % at most"
+    return Finding("DWI008", "error", message, fix, allowable=True)

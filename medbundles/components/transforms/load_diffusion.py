@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ from monai.transforms import Transform
 
 from medbundles.checks.gradients import B0_THRESHOLD
 from medbundles.checks.nonfinite import repair_nonfinite
+from medbundles.checks.verdict import apply_allow, has_errors
 from medbundles.components.diffusion import parse_channels
+from medbundles.components.diffusion.brain_mask import as_brain
 from medbundles.components.diffusion.preparation import prepare_scan
 from medbundles.components.resampling import isotropic_grid
 from medbundles.components.transforms.load_volume import LoadVolumed, as_ras_tensor
@@ -40,6 +42,7 @@ class LoadDiffusiond(Transform):
         b0_threshold: largest b-value that counts as unweighted, in s/mm2.
         shell: b-value of the shell to take; None takes the one nearest to 1000 s/mm2.
         geometry: which NIfTI form counts where sform and qform disagree.
+        allow: fault codes whose allowable errors become warnings.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class LoadDiffusiond(Transform):
         b0_threshold: float = B0_THRESHOLD,
         shell: float | None = None,
         geometry: Geometry | None = None,
+        allow: Collection[str] = (),
     ) -> None:
         super().__init__()
         self.channels = parse_channels(channels)
@@ -56,13 +60,14 @@ class LoadDiffusiond(Transform):
         self.b0_threshold = b0_threshold
         self.shell = shell
         self.geometry = geometry
+        self.allow = tuple(allow)
         self._load = LoadVolumed(["image"], geometry=geometry, dtype="float32")
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the item with its volumes.
 
         Raises:
-            DataError: the scan gives no tensor (DWI002 to DWI007, DWI011), its mask is none (DWI012), voxels of the
+            DataError: the scan gives no tensor (DWI002 to DWI008, DWI011), its mask is none (DWI012), voxels of the
                 head are no numbers (NII002), or a file must not be read; with the case's name.
         """
         item = dict(data)
@@ -81,7 +86,9 @@ class LoadDiffusiond(Transform):
     def _prepared(self, item: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         path = Path(item["dwi"])
         scan = read_volume(path, geometry=self.geometry)
-        brain = read_volume(item["brain"], geometry=self.geometry).array > 0 if "brain" in item else None
+        brain = None
+        if "brain" in item:
+            brain = as_brain(read_volume(item["brain"], geometry=self.geometry).array, Path(item["brain"]).name)
         shape = scan.array.shape[:3]
         target = None if isinstance(self.grid, str) else isotropic_grid(scan.affine, shape, self.grid)
         # The last axis counts volumes; what is judged is a voxel's neighborhood in space.
@@ -98,9 +105,12 @@ class LoadDiffusiond(Transform):
             b0_threshold=self.b0_threshold,
             shell=self.shell,
         )
-        for finding in made.findings:
+        findings = [replace(finding, file=path.name) for finding in apply_allow(made.findings, self.allow)]
+        if has_errors(findings):
+            raise DataError(findings=[finding for finding in findings if finding.level != "note"])
+        for finding in findings:
             if finding.level == "warning":
-                logger.warning("%s", replace(finding, case=str(item["case"]), file=path.name))
+                logger.warning("%s", replace(finding, case=str(item["case"])))
         image = [as_ras_tensor(Volume(channel, made.affine), path) for channel in made.channels]
         stacked = MetaTensor(torch.cat([channel.as_tensor() for channel in image]))
         stacked.copy_meta_from(image[0])

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medbundles.checks.sites import check_sites
+from medbundles.checks.verdict import refuse
 from medbundles.errors import ConfigurationError, Finding, MedbundlesError, OutputConflict
 from medbundles.io.atomic import atomic_path, write_csv, write_json, write_text
 from medbundles.io.datalist import CHANNELS_KEY, DATALIST_NAME, Record, listed_channels, read_datalist, records
 from medbundles.io.fingerprint import NAME as FINGERPRINT_NAME
-from medbundles.io.hashing import sha256_data
+from medbundles.io.hashing import sha256_data, sha256_file
 from medbundles.io.locks import FolderLock
+from medbundles.registry import bundle_folder
 
 TABLE, FIGURE, PAGE = "generalization.csv", "generalization.png", "generalization.md"
 # A row of the table for each figure of the evaluations, by metric.
@@ -63,13 +66,16 @@ def generalize(experiment: Experiment) -> dict[str, dict[str, Any]]:
         figure (``generalization.png``) lie in the output folder.
 
     Raises:
-        ConfigurationError: too few people at the target site, or an output folder of another experiment.
+        ConfigurationError: too few people at the target site, a folder that is given twice, or another grid.
+        DataError: images of the target among those trained on (NII014), or channels that are not there (NII008).
+        OutputConflict: an output folder of another experiment.
         MedbundlesError: one of the commands refused or failed, with its exit code; it has said why.
     """
     lock = FolderLock(experiment.output)
     lock.acquire()
     try:
         tuning, testing = deal_target(experiment)
+        _refuse_sites(experiment, [*tuning, *testing])
         _refuse_other(experiment, tuning, testing)
         summaries = _run_all(experiment, tuning, testing)
     finally:
@@ -88,9 +94,7 @@ def deal_target(experiment: Experiment) -> tuple[list[Record], list[Record]]:
         ConfigurationError: fewer people than are needed (TRN011).
     """
     lists = read_datalist(experiment.target)
-    training = [
-        record for fold in _folds(lists["training"]) for record in records(experiment.target, "validation", fold)
-    ]
+    training = _training_of(experiment.target)
     people = sorted({str(record["subject"]) for record in training}, key=sha256_data)
     chosen = people[: experiment.fine_tune_cases]
     rest = [record for record in training if record["subject"] not in chosen]
@@ -102,6 +106,16 @@ def deal_target(experiment: Experiment) -> tuple[list[Record], list[Record]]:
         raise ConfigurationError(findings=[Finding("TRN011", "error", message, fix, file=str(experiment.target))])
     tuning = [record | {"fold": chosen.index(record["subject"])} for record in training if record["subject"] in chosen]
     return tuning, testing
+
+
+def labels_of(folders: Sequence[Path]) -> list[str]:
+    """Return the ends of different paths, as short as tells them apart: ``a/data`` and ``b/data``, but north, south."""
+    paths = [folder.resolve().parts for folder in folders]
+    for length in range(1, max(map(len, paths)) + 1):
+        ends = ["/".join(parts[-length:]) for parts in paths]
+        if len(set(ends)) == len(ends):
+            return ends
+    return [str(folder) for folder in folders]
 
 
 def publish(output: Path, summaries: Mapping[str, Mapping[str, Any]]) -> None:
@@ -146,7 +160,7 @@ def _run_all(experiment: Experiment, tuning: Sequence[Record], testing: Sequence
     target = output / "target"
     _write_target(experiment, target, tuning, testing)
     first, second, tuned = output / "train_first", output / "train_second", output / "fine_tuned"
-    names = [folder.resolve().name for folder in (experiment.first, experiment.second, experiment.target)]
+    names = labels_of([experiment.first, experiment.second, experiment.target])
     summaries: dict[str, dict[str, Any]] = {}
     _train(experiment, experiment.first, first)
     summaries[f"trained on {names[0]}"] = _evaluate(experiment, target, first)
@@ -213,11 +227,44 @@ def _write_target(experiment: Experiment, folder: Path, tuning: Sequence[Record]
     write_json(folder / DATALIST_NAME, content)
 
 
+def _refuse_sites(experiment: Experiment, people: Sequence[Record]) -> None:
+    """Refuse before anything is trained what an evaluation would refuse after it, or what would not be a test."""
+    sites = {"first": experiment.first, "second": experiment.second}
+    training = {name: (folder, _training_of(folder)) for name, folder in sites.items()}
+    findings = check_sites(training, (experiment.target, people), _channels(experiment))
+    if any(finding.code.startswith("CFG") for finding in findings):
+        raise ConfigurationError(findings=findings)
+    refuse(findings)
+
+
+def _channels(experiment: Experiment) -> list[str] | None:
+    """Return what the networks take: the trainings' own ``--channels``, else the bundle's."""
+    import yaml
+
+    from medbundles.cli.options import option_pairs
+
+    chosen = [yaml.safe_load(value) for name, value in option_pairs(experiment.train) if name == "channels"]
+    if not chosen:
+        config = yaml.safe_load((bundle_folder(experiment.bundle) / "configs" / "train.yaml").read_text("utf-8"))
+        chosen = [config.get("channels")]
+    names = [chosen[-1]] if isinstance(chosen[-1], str) else chosen[-1]
+    return [str(name) for name in names] if isinstance(names, list) else None
+
+
+def _training_of(folder: Path) -> list[Record]:
+    """Return all records that a folder lists for training, those that validate among them."""
+    listed = read_datalist(folder)["training"]
+    return [record for fold in _folds(listed) for record in records(folder, "validation", fold)]
+
+
 def _refuse_other(experiment: Experiment, tuning: Sequence[Record], testing: Sequence[Record]) -> None:
     """Refuse to mix the results of two experiments in one folder (TRN005)."""
+    folders = [folder.resolve() for folder in (experiment.first, experiment.second, experiment.target)]
     facts = {
         "bundle": experiment.bundle,
-        "folders": [str(folder.resolve()) for folder in (experiment.first, experiment.second, experiment.target)],
+        "folders": [str(folder) for folder in folders],
+        # Data that were prepared anew in the same place are others; so are those of a record that does not say.
+        "data": [_content_of(folder) for folder in folders],
         "train": list(experiment.train),
         "fine_tune": list(experiment.fine_tune),
         "tuning": sorted(str(record["case"]) for record in tuning),
@@ -225,9 +272,14 @@ def _refuse_other(experiment: Experiment, tuning: Sequence[Record], testing: Seq
     }
     path = experiment.output / "experiment.json"
     if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != facts:
-        message = f"{experiment.output} holds another experiment (other folders, keys or cases)"
+        message = f"{experiment.output} holds another experiment (other folders, data, keys or cases)"
         raise OutputConflict(findings=[Finding("TRN005", "error", message, "choose another --output", file=path.name)])
     write_json(path, facts)
+
+
+def _content_of(folder: Path) -> dict[str, str]:
+    names = (DATALIST_NAME, FINGERPRINT_NAME)
+    return {name: sha256_file(folder / name) for name in names if (folder / name).is_file()}
 
 
 def _folds(training: Sequence[Record]) -> list[int]:

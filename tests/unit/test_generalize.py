@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,12 @@ import pytest
 
 from medbundles import generalize as subject
 from medbundles.errors import ConfigurationError, DataError, OutputConflict
-from medbundles.generalize import Experiment, deal_target, generalize
+from medbundles.generalize import Experiment, deal_target, generalize, labels_of
 
 SUMMARY = {"quality": {"n": 2, "mae": 0.3, "ssim": 0.8, "intervals": {"mae": [0.2, 0.4], "ssim": None}}}
 
 
-def write_folder(folder: Path, people: int, testing: int = 0) -> Path:
+def write_folder(folder: Path, people: int, testing: int = 0, grid: float = 1.5, **entries: Any) -> Path:
     folder.mkdir(parents=True)
 
     def record(name: str, fold: int) -> dict[str, Any]:
@@ -24,9 +26,16 @@ def write_folder(folder: Path, people: int, testing: int = 0) -> Path:
 
     training = [record(f"person{number}", number % 2) for number in range(people)]
     content = {"training": training, "testing": [record(f"test{number}", 0) for number in range(testing)]}
-    (folder / "datalist.json").write_text(json.dumps(content))
-    (folder / "fingerprint.json").write_text('{"grid": 1.5}')
+    (folder / "datalist.json").write_text(json.dumps({**content, **entries}))
+    names = [record["subject"] for record in [*training, *content["testing"]]]
+    cases = {name: {"image_sha256": f"{folder.parent.name} {folder.name} {name}"} for name in names}
+    (folder / "fingerprint.json").write_text(json.dumps({"grid": grid, "cases": cases}))
     return folder
+
+
+def among(experiment: Experiment, **folders: Path) -> Experiment:
+    """Return the experiment with other folders, in an output folder of its own."""
+    return replace(experiment, output=experiment.output.with_name("other"), **folders)
 
 
 @pytest.fixture
@@ -131,4 +140,90 @@ def test_another_experiment_in_the_folder_is_refused(experiment: Experiment, cal
 def test_a_step_that_fails_ends_with_its_own_code(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess((), returncode=3))
     with pytest.raises(DataError, match="start again to go on"):
+        generalize(experiment)
+
+
+def test_folders_of_one_name_are_told_apart_by_their_paths(tmp_path: Path, experiment: Experiment) -> None:
+    assert labels_of([tmp_path / "a" / "data", tmp_path / "c" / "data"]) == ["a/data", "c/data"]
+
+
+def test_folders_of_one_name_have_a_row_each(tmp_path: Path, experiment: Experiment, calls: list[str]) -> None:
+    first, second, target = (write_folder(tmp_path / site / "data", 6) for site in "acb")
+    names = list(generalize(among(experiment, first=first, second=second, target=target)))
+    tuned = "trained on c/data, fine-tuned on 3 of b/data"
+    assert names == ["trained on a/data", "trained on c/data", tuned]
+
+
+@pytest.mark.parametrize("role", ["second", "target"])
+def test_a_folder_that_is_given_twice_is_refused(role: str, experiment: Experiment, calls: list[str]) -> None:
+    with pytest.raises(ConfigurationError, match=f"CFG002.*--{role} is the same folder as --first"):
+        generalize(among(experiment, **{role: experiment.first}))
+    assert calls == []
+
+
+def test_a_copy_of_what_was_trained_on_is_no_test(tmp_path: Path, experiment: Experiment, calls: list[str]) -> None:
+    copy = shutil.copytree(experiment.second, tmp_path / "copy")
+    with pytest.raises(DataError, match=r"NII014.*person0.*--second trains on images that --target has too"):
+        generalize(among(experiment, target=copy))
+    assert calls == []
+
+
+def test_files_are_compared_where_no_fingerprint_tells(tmp_path: Path, experiment: Experiment) -> None:
+    for folder, image in ((experiment.first, "images/person4.nii.gz"), (experiment.target, "images/person2.nii.gz")):
+        (folder / "fingerprint.json").write_text('{"grid": 1.5}')
+        (folder / "images").mkdir()
+        (folder / image).write_bytes(b"the same person")
+    with pytest.raises(DataError, match=r"NII014.*person4.*case person2"):
+        generalize(experiment)
+
+
+def test_people_of_one_name_at_two_sites_are_only_pointed_out(
+    experiment: Experiment, calls: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    generalize(experiment)
+    assert "6 people of --first are called as people of --target" in capsys.readouterr().err
+
+
+def test_another_grid_is_refused_before_anything_runs(tmp_path: Path, experiment: Experiment, calls: list[str]) -> None:
+    coarse = write_folder(tmp_path / "coarse", 6, grid=3.0)
+    with pytest.raises(ConfigurationError, match=r"CFG004.*--second is on a grid of 3 mm, --target on one of 1.5 mm"):
+        generalize(among(experiment, second=coarse))
+    assert calls == []
+
+
+def test_a_channel_that_one_site_lacks_is_refused_before_anything_runs(
+    tmp_path: Path, experiment: Experiment, calls: list[str]
+) -> None:
+    poor = write_folder(tmp_path / "poor", 6, channels=["mean_b0", "mean_dwi"])
+    with pytest.raises(DataError, match=r"NII008.*--target has no channel l1, l2"):
+        generalize(among(experiment, target=poor))
+    assert calls == []
+
+
+def test_channels_that_are_not_trained_on_may_lack(tmp_path: Path, experiment: Experiment, calls: list[str]) -> None:
+    poor = write_folder(tmp_path / "poor", 6, channels=["mean_b0", "mean_dwi"])
+    generalize(replace(among(experiment, target=poor), train=("--channels", "[mean_dwi]")))
+    assert len(calls) == 6
+
+
+@pytest.mark.parametrize("name", ["datalist.json", "fingerprint.json"])
+def test_data_prepared_anew_in_the_same_place_are_another_experiment(
+    name: str, experiment: Experiment, calls: list[str]
+) -> None:
+    generalize(experiment)
+    with (experiment.first / name).open("a") as file:
+        file.write("\n")
+    with pytest.raises(OutputConflict, match="another experiment"):
+        generalize(experiment)
+
+
+def test_a_record_that_does_not_say_which_data_is_of_another_experiment(
+    experiment: Experiment, calls: list[str]
+) -> None:
+    generalize(experiment)
+    record = experiment.output / "experiment.json"
+    facts = json.loads(record.read_text())
+    del facts["data"]
+    record.write_text(json.dumps(facts))
+    with pytest.raises(OutputConflict, match="another experiment"):
         generalize(experiment)

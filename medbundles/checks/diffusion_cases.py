@@ -15,7 +15,7 @@ from medbundles.io.cases import check_names, find_cases
 from medbundles.io.datalist import DATALIST_NAME, Record
 from medbundles.io.diffusion_cases import DiffusionCase, find_diffusion_cases
 from medbundles.io.gradients import read_gradients
-from medbundles.io.headers import Geometry
+from medbundles.io.headers import Geometry, ImageHeader
 
 
 def find_scans(
@@ -63,27 +63,46 @@ def inspect_scan(
     geometry: Geometry | None = None,
     b0_threshold: float = B0_THRESHOLD,
     shell: float | None = None,
+    aligned: bool = False,
 ) -> list[Finding]:
-    """Check one scan's header and weighting, without reading its voxels."""
+    """Check one scan's header and weighting, without reading its voxels.
+
+    Args:
+        scan: its files.
+        geometry: which NIfTI form counts where sform and qform disagree.
+        b0_threshold: largest b-value that counts as unweighted, in s/mm2.
+        shell: b-value of the shell to take, if one was chosen.
+        aligned: whether the scan has to align with a T1w.
+    """
     header, findings = examine(scan.dwi, geometry)
     if header is not None:
         findings = [*findings, *nifti.check_spacing(header), *nifti.check_memory(header)]
-        volumes = header.grid_shape[3] if len(header.grid_shape) == 4 else 1
-        try:
-            table = read_gradients(scan.b_values, scan.b_vectors)
-        except DataError as error:
-            findings += error.findings
-        else:
-            findings += check_gradients(table, volumes, b0_threshold, shell)[1]
+        findings += nifti.check_world(header, aligned) + nifti.check_numbers(header)
+        findings += _inspect_weighting(scan, header, b0_threshold, shell)
     if scan.mask is not None:
         mask, wrong = examine(scan.mask, geometry)
-        findings += wrong
+        findings += wrong if mask is None else nifti.check_axes(mask)
         if mask is not None and header is not None:
             found = nifti.check_same_grid(header, mask)
             findings += [replace(finding, code="DWI012") for finding in found]
     return [
         replace(finding, case=finding.case or scan.name, file=finding.file or scan.dwi.name) for finding in findings
     ]
+
+
+def _inspect_weighting(
+    scan: DiffusionCase, header: ImageHeader, b0_threshold: float, shell: float | None
+) -> list[Finding]:
+    if len(header.grid_shape) not in (3, 4):
+        shape = " x ".join(map(str, header.shape))
+        message = f"{shape} voxels, expected a 4D image with a volume for each b-value"
+        return [Finding("NII007", "error", message, "store the volumes along the fourth axis", file=header.name)]
+    volumes = header.grid_shape[3] if len(header.grid_shape) == 4 else 1
+    try:
+        table = read_gradients(scan.b_values, scan.b_vectors)
+    except DataError as error:
+        return list(error.findings)
+    return check_gradients(table, volumes, b0_threshold, shell)[1]
 
 
 def check_raw_scans(root: Path, geometry: Geometry | None = None) -> tuple[str, list[Finding]]:
@@ -124,7 +143,7 @@ def inspect_pairs(
     """
     findings = check_names([{"case": case.name, "image": str(case.dwi)} for case in cases])
     for case in cases:
-        findings += inspect_scan(case, geometry, b0_threshold, shell)
+        findings += inspect_scan(case, geometry, b0_threshold, shell, aligned=True)
         findings += [replace(finding, case=case.name) for finding in _inspect_t1w(case, geometry)]
     return sorted(findings, key=severity)
 

@@ -58,7 +58,7 @@ def check_gradients(
     """
     counts = len(table.b_values), len(table.directions), volumes
     if len(set(counts)) > 1:
-        message = "{} b-values, {} directions and {} volumes".format(*counts)
+        message = "{} b-values, {} directions and {} volume{}".format(*counts, "" if volumes == 1 else "s")
         return None, [Finding("DWI002", "error", message, "take all three from one scan")]
     wrong = _check_scale(table.b_values) or _check_unweighted(table.b_values, b0_threshold)
     if wrong:
@@ -93,7 +93,8 @@ def _check_scale(b_values: Floats) -> list[Finding]:
         wrong = next(value for value in b_values if not np.isfinite(value) or value < 0)
         return [Finding("DWI011", "error", f"a b-value of {wrong:g}", "take the .bval file of the conversion")]
     largest = float(b_values.max(initial=0.0))
-    if 0 < largest < LARGEST_MS:
+    # A tensor needs six weighted volumes: fewer are those that scanners store as b = 5 for unweighted ones.
+    if 0 < largest < LARGEST_MS and np.count_nonzero(b_values) >= 6:
         message = f"the largest b-value is {largest:g}: that is ms/um2 or another unit, expected s/mm2"
         return [Finding("DWI011", "error", message, "multiply the .bval file by 1000")]
     return []
@@ -137,7 +138,9 @@ def _choose_shell(
     """Return the volumes of the shell to take and its b-value."""
     shells = _shells(b_values[~unweighted])
     if not shells:
-        message = "no weighted volume: every b-value counts as b0"
+        volumes = "the only volume" if len(b_values) == 1 else f"every one of {len(b_values)} volumes"
+        largest = f"the largest b-value is {b_values.max(initial=0.0):g} s/mm2"
+        message = f"no weighted volume: {volumes} counts as b0, {largest}"
         return None, 0.0, [Finding("DWI006", "error", message, "lower --b0_threshold, or take another scan")]
     nearest = min(shells, key=lambda shell: abs(shell - (USUAL_SHELL if wanted is None else wanted)))
     names = ", ".join(f"{shell:.0f}" for shell in shells)

@@ -77,9 +77,9 @@ def check_axes(header: ImageHeader, channels: int = 1) -> list[Finding]:
         channels: how many channels this file has to hold.
     """
     shape = " x ".join(map(str, header.shape))
-    if header.dtype.kind not in "iufb":
-        message = f"the voxels are of type {header.dtype}, expected one number each"
-        return [Finding("NII007", "error", message, "export the image without colors", file=header.name)]
+    wrong = check_numbers(header)
+    if wrong:
+        return wrong
     if len(header.grid_shape) == (3 if channels == 1 else 4) and (channels == 1 or header.grid_shape[3] == channels):
         if header.shape == header.grid_shape:
             return []
@@ -87,6 +87,15 @@ def check_axes(header: ImageHeader, channels: int = 1) -> list[Finding]:
     expected = "a 3D volume" if channels == 1 else f"a 4D volume with {channels} channels"
     fix = "give one 3D file for each channel"
     return [Finding("NII007", "error", f"{shape} voxels, expected {expected}", fix, file=header.name)]
+
+
+def check_numbers(header: ImageHeader) -> list[Finding]:
+    """NII007: colors, or complex numbers whose imaginary part would be lost."""
+    if header.dtype.kind in "iufb":
+        return []
+    message = f"the voxels are of type {header.dtype}, expected one real number each"
+    fix = "export the magnitude" if header.dtype.kind == "c" else "export the image without colors"
+    return [Finding("NII007", "error", message, fix, file=header.name)]
 
 
 def check_size(header: ImageHeader, patch_size: Sequence[int] | None = None) -> list[Finding]:

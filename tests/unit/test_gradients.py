@@ -185,6 +185,16 @@ def test_a_shell_that_is_not_there_is_refused_with_those_that_are() -> None:
     assert "there are 1000" in finding.message
 
 
+@pytest.mark.parametrize(
+    ("b_values", "said"), [([5.0], "the only volume"), ([0.0, 5.0, 5.0], "every one of 3 volumes")]
+)
+def test_unweighted_volumes_stored_as_5_are_no_other_unit(b_values: list[float], said: str) -> None:
+    weighting, (finding,) = check(GradientTable(np.array(b_values), np.zeros((len(b_values), 3))))
+    assert (weighting, finding.code) == (None, "DWI006")
+    assert said in finding.message
+    assert "5 s/mm2" in finding.message
+
+
 def test_b_values_in_another_unit_are_refused() -> None:
     weighting, (finding,) = check(table(b=1.0))
     assert (weighting, finding.code) == (None, "DWI011")

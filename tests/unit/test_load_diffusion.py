@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 
-from medbundles.checks.diffusion_cases import find_scans
+from medbundles.checks.diffusion_cases import check_raw_scans, find_scans
 from medbundles.components.transforms import LoadDiffusiond
 from medbundles.errors import DataError
 from medbundles.io.images import read_volume, write_volume
@@ -117,6 +118,34 @@ def test_a_mask_on_another_grid_is_refused(tmp_path: Path) -> None:
     write_volume(folder / "mask.nii.gz", np.ones((5, 5, 5), np.uint8), AFFINE, overwrite=True)
     with pytest.raises(DataError, match="DWI012"):
         find_scans(tmp_path, channels=CHANNELS)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda volumes: volumes.astype(np.complex64), "NII007.*type complex64.*export the magnitude"),
+        (lambda volumes: volumes[:, :, :, None], "NII007.*12 x 14 x 8 x 1 x 13 voxels, expected a 4D image"),
+        (lambda volumes: volumes[..., 0], "DWI002.*13 b-values, 13 directions and 1 volume;"),
+    ],
+)
+def test_images_that_are_no_series_of_volumes_are_refused_before_work(tmp_path: Path, change: Any, said: str) -> None:
+    folder = write_scan(tmp_path / "anna")
+    write_volume(folder / "dwi.nii.gz", change(read_volume(folder / "dwi.nii.gz").array), AFFINE)
+    with pytest.raises(DataError, match=said) as refusal:
+        find_scans(tmp_path, channels=CHANNELS)
+    assert len(refusal.value.findings) == 1
+
+
+def test_a_scan_without_a_position_is_warned_about_and_refused_beside_a_t1w(tmp_path: Path) -> None:
+    path = write_scan(tmp_path / "anna") / "dwi.nii.gz"
+    nibabel.Nifti1Image(read_volume(path).array, None).to_filename(path)
+    (path.parent / "mask.nii.gz").unlink()
+    findings = check_raw_scans(tmp_path)[1]
+    assert [(found.code, found.level, found.case) for found in findings] == [("NII006", "warning", "anna")]
+    assert find_scans(tmp_path, channels=CHANNELS)[1] == findings
+    write_volume(path.with_name("t1w.nii.gz"), np.ones(SHAPE, np.float32), AFFINE)
+    (refused,) = check_raw_scans(tmp_path)[1]
+    assert (refused.code, refused.level, refused.allowable) == ("NII006", "error", True)
 
 
 def test_an_empty_mask_is_refused_with_the_case(tmp_path: Path) -> None:

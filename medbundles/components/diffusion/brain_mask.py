@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.floating[Any]]
 # dipy's median filter counts voxels; a brain's edge counts millimeters.
 MEDIAN_RADIUS_MM = 6.0
 PASSES = 2
-# A preterm infant's brain has three times as much; less is a lesion's mask, a few voxels, or a voxel size that is not in mm.
+# A preterm infant's brain has three times as much; less is a lesion's mask, or a voxel size that is not in mm.
 SMALLEST_BRAIN_ML = 20.0
 # A share of brain in each voxel lies in 0 to 1; interpolation goes a little beyond.
 LARGEST_SHARE = 1.1

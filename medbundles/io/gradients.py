@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbundles.errors import DataError, Finding
+from medbundles.io.grids import case_name
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -33,7 +34,7 @@ class GradientTable:
 
 def gradient_files(image: Path) -> tuple[Path, Path]:
     """Return where the ``.bval`` and ``.bvec`` files of an image are expected: beside it, named like it."""
-    stem = image.name.removesuffix(".gz").removesuffix(".nii")
+    stem = case_name(image)
     return image.with_name(f"{stem}.bval"), image.with_name(f"{stem}.bvec")
 
 

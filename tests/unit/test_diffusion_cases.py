@@ -122,3 +122,121 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_of_cases_is_no_bids(layout: Layout) -> None:
     assert not is_bids(layout("anna/dwi.nii.gz"))
+
+
+def triplet(stem: str) -> list[str]:
+    return [f"{stem}{suffix}" for suffix in (".nii.gz", ".bval", ".bvec")]
+
+
+def chosen(root: Path) -> dict[str, tuple[str, str, str]]:
+    cases, _ = find_diffusion_cases(root)
+    return {case.name: (case.dwi.name, case.b_values.name, case.b_vectors.name) for case in cases}
+
+
+def test_gradients_of_other_names_are_not_taken(layout: Layout) -> None:
+    root = layout(*triplet("anna/dwi"), "anna/a_dwi.bval", "anna/corrected_dwi.bvec")
+    assert chosen(root) == {"anna": TRIPLET}
+
+
+def test_no_scan_gets_the_gradients_of_another(layout: Layout) -> None:
+    (case,), _ = find_diffusion_cases(layout("anna/AP_dwi.nii.gz", "anna/PA_dwi.bval"))
+    assert (case.dwi.name, case.b_values.name, case.b_values.exists()) == ("AP_dwi.nii.gz", "AP_dwi.bval", False)
+
+
+@pytest.mark.parametrize(
+    ("masks", "taken"),
+    [
+        (["mask", "csf_mask"], "mask"),
+        (["anna_mask", "brain_mask"], "anna_mask"),
+        (["dwi_brain_mask", "t1w_mask"], "dwi_brain_mask"),
+        (["lesion_mask", "t1w_mask"], None),
+    ],
+)
+def test_only_the_brains_mask_is_taken(layout: Layout, masks: list[str], taken: str | None) -> None:
+    root = layout(*triplet("anna/dwi"), *(f"anna/{mask}.nii.gz" for mask in masks))
+    (case,), findings = find_diffusion_cases(root)
+    assert case.mask == (taken and root / f"anna/{taken}.nii.gz")
+    assert [finding.level for finding in findings] == ([] if taken else ["note"])
+
+
+@pytest.mark.parametrize("files", [["mask.nii", "mask.nii.gz"], ["a_T1w.nii.gz", "b_T1w.nii.gz"]])
+def test_several_candidates_are_an_error_that_lists_them(layout: Layout, files: list[str]) -> None:
+    _, (finding,) = find_diffusion_cases(layout(*triplet("anna/dwi"), *(f"anna/{file}" for file in files)))
+    assert (finding.code, finding.level, finding.case) == ("NII008", "error", "anna")
+    assert all(file in finding.message for file in files)
+
+
+def test_a_t1w_of_the_exact_name_comes_first(layout: Layout) -> None:
+    (case,), findings = find_diffusion_cases(layout(*triplet("anna/dwi"), "anna/MNI_t1w.nii.gz", "anna/T1w.nii.gz"))
+    assert case.t1w is not None
+    assert (case.t1w.name, findings) == ("T1w.nii.gz", [])
+
+
+def test_the_names_of_converters_are_understood(layout: Layout) -> None:
+    root = layout(*triplet("anna/dwi_dir16_AP"), "anna/T1w_1mm_upperhead.nii.gz", "anna/T1w_mask.nii.gz")
+    (case,), _ = find_diffusion_cases(root)
+    assert (case.name, case.dwi.name) == ("anna", "dwi_dir16_AP.nii.gz")
+    assert case.t1w == root / "anna/T1w_1mm_upperhead.nii.gz"
+
+
+def test_several_scans_of_a_folder_are_cases_of_one_person(layout: Layout) -> None:
+    cases, findings = find_diffusion_cases(layout(*triplet("anna/AP"), *triplet("anna/PA_dwi"), "anna/AP_mask.nii"))
+    assert [(case.name, case.subject) for case in cases] == [("anna_AP", "anna"), ("anna_PA_dwi", "anna")]
+    assert ([case.mask is None for case in cases], findings[0].level) == ([False, True], "note")
+
+
+def test_files_directly_in_the_given_folder_are_found(layout: Layout) -> None:
+    root = layout(*triplet("series_7"))
+    assert list(chosen(root)) == [root.name]
+
+
+def test_a_scan_called_dwi_stands_alone_and_the_others_are_named(layout: Layout) -> None:
+    root = layout(*triplet("anna/dwi"), *triplet("anna/PA_dwi"))
+    assert chosen(root) == {"anna": TRIPLET}
+    (finding,) = find_diffusion_cases(root)[1]
+    assert (finding.level, "anna/PA_dwi.nii.gz" in finding.message) == ("warning", True)
+
+
+@pytest.mark.parametrize("left", ["site/ben/dwi", "ben/dwi"])
+def test_scans_that_are_not_taken_are_named(layout: Layout, left: str) -> None:
+    root = layout(*bids("sub-01", "sub-01"), *triplet(left))
+    (case,), (finding,) = find_diffusion_cases(root)
+    assert (case.name, finding.code, finding.level) == ("sub-01", "TRN011", "warning")
+    assert f"{left}.nii.gz" in finding.message
+
+
+def test_gradients_that_belong_to_no_image_are_named(layout: Layout) -> None:
+    with pytest.raises(DataError, match=r"TRN011.*anna/table\.bvec"):
+        find_diffusion_cases(layout("anna/scan.nii.gz", "anna/table.bvec"))
+
+
+def test_scans_too_deep_to_be_found_are_named(layout: Layout) -> None:
+    with pytest.raises(DataError, match=r"TRN011.*site/anna/dwi\.nii\.gz"):
+        find_diffusion_cases(layout(*triplet("site/anna/dwi")))
+
+
+def test_derivatives_and_phases_are_left_out_with_a_note(layout: Layout) -> None:
+    names = [f"sub-01_part-{part}" for part in ("mag", "phase")]
+    root = layout(*bids("sub-01", names[0]), *bids("sub-01", names[1]), *bids("derivatives/x/sub-01", "sub-01"))
+    (case,), (note,) = find_diffusion_cases(root)
+    assert (case.name, note.level) == (names[0], "note")
+    assert all(name in note.message for name in ("derivatives", "part-phase"))
+
+
+def test_hidden_files_and_folders_are_no_scans(layout: Layout) -> None:
+    hidden = [*triplet(".trash/dwi"), "anna/._dwi.nii.gz", "anna/._mask.nii.gz", "anna/._scan.bvec"]
+    (case,), findings = find_diffusion_cases(layout(*triplet("anna/dwi"), *hidden))
+    assert (case.name, case.dwi.name, case.mask, findings) == ("anna", "dwi.nii.gz", None, [])
+
+
+@pytest.mark.parametrize("mask", ["desc-lesion_mask", "label-WM_mask"])
+def test_a_bids_mask_of_something_else_is_not_the_brain(layout: Layout, mask: str) -> None:
+    (case,), _ = find_diffusion_cases(layout(*bids("sub-01", "sub-01"), f"sub-01/dwi/sub-01_{mask}.nii.gz"))
+    assert case.mask is None
+
+
+def test_a_t1w_of_no_session_serves_all_that_have_none(layout: Layout) -> None:
+    root = layout(*bids("sub-01/ses-2", "sub-01_ses-2"), "sub-01/anat/sub-01_T1w.nii.gz")
+    (case,), (note,) = find_diffusion_cases(root)
+    assert case.t1w == root / "sub-01/anat/sub-01_T1w.nii.gz"
+    assert "of no session" in note.message

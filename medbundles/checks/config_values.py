@@ -20,6 +20,8 @@ LARGEST_SEED = 2**32 - 1  # NumPy takes no larger one
 # Keys that choose an entry of a mapping of the same configuration.
 CHOICES = {"network": "networks", "loss": "losses"}
 SHAPES = ("crop_size", "patch_size")
+# Edges between the finest scans that are made and voxels that show no brain.
+SMALLEST_EDGE_MM, LARGEST_EDGE_MM = 0.5, 10.0
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Rule:
     fits: Callable[[Any], bool]
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Tell whether a value is a finite number, true and false left out."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -50,8 +53,12 @@ def _or_null(rule: Rule) -> Rule:
     return Rule(f"{rule.expected}, or null", lambda value: value is None or rule.fits(value))
 
 
+def _word_or(rule: Rule, *words: str) -> Rule:
+    return Rule(f"{', '.join(words)} or {rule.expected}", lambda value: value in words or rule.fits(value))
+
+
 def _is_rising_pair(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)) and value[0] < value[1]
+    return isinstance(value, list) and len(value) == 2 and all(map(is_number, value)) and value[0] < value[1]
 
 
 def _is_shape(value: Any) -> bool:
@@ -61,11 +68,11 @@ def _is_shape(value: Any) -> bool:
 def _are_shares(value: Any) -> bool:
     if not isinstance(value, Mapping) or not value:
         return False
-    return all(_is_number(share) and share >= 0 for share in value.values()) and sum(value.values()) > 0
+    return all(is_number(share) and share >= 0 for share in value.values()) and sum(value.values()) > 0
 
 
-def _is_grid(value: Any) -> bool:
-    return value in ("dwi", "network") or (_is_number(value) and value > 0)
+def _is_edge(value: Any) -> bool:
+    return is_number(value) and SMALLEST_EDGE_MM <= value <= LARGEST_EDGE_MM
 
 
 def _is_path(value: Any) -> bool:
@@ -81,8 +88,10 @@ def _are_texts(value: Any) -> bool:
 
 
 PATH = Rule("a path", _is_path)
-PROBABILITY = Rule("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1)
-NOT_NEGATIVE = Rule("a number from 0", lambda value: _is_number(value) and value >= 0)
+PROBABILITY = Rule("a number from 0 to 1", lambda value: is_number(value) and 0 <= value <= 1)
+POSITIVE = Rule("a number above 0", lambda value: is_number(value) and value > 0)
+EDGE = Rule(f"an edge of {SMALLEST_EDGE_MM:g} to {LARGEST_EDGE_MM:g} mm", _is_edge)
+NOT_NEGATIVE = Rule("a number from 0", lambda value: is_number(value) and value >= 0)
 SHAPE = Rule("a list of 2 or 3 whole numbers from 1, in voxels", _is_shape)
 RULES: dict[str, Rule] = {
     "bundle_root": PATH,
@@ -110,11 +119,11 @@ RULES: dict[str, Rule] = {
     "patience": _whole(0),
     "preview_cases": _whole(0),
     "preview_slices": _whole(1),
-    "learning_rate": Rule("a number above 0", lambda value: _is_number(value) and value > 0),
-    "ema_decay": Rule("a number from 0 to below 1", lambda value: _is_number(value) and 0 <= value < 1),
-    "foreground_prior": Rule("a number between 0 and 1", lambda value: _is_number(value) and 0 < value < 1),
-    "false_positive_budget": Rule("a number above 0", lambda value: _is_number(value) and value > 0),
-    "smoothing_mm": Rule("a number from 0 to 20, in mm", lambda value: _is_number(value) and 0 <= value <= 20),
+    "learning_rate": POSITIVE,
+    "ema_decay": Rule("a number from 0 to below 1", lambda value: is_number(value) and 0 <= value < 1),
+    "foreground_prior": Rule("a number between 0 and 1", lambda value: is_number(value) and 0 < value < 1),
+    "false_positive_budget": POSITIVE,
+    "smoothing_mm": Rule("a number from 0 to 20, in mm", lambda value: is_number(value) and 0 <= value <= 20),
     "candidate_threshold": PROBABILITY,
     "mask_threshold": _or_null(PROBABILITY),
     "peak_threshold": _or_null(PROBABILITY),
@@ -129,12 +138,16 @@ RULES: dict[str, Rule] = {
     "feature_matching_weight": NOT_NEGATIVE,
     "g_train_steps": _whole(1),
     "d_train_steps": _whole(0),
-    "accuracy_gate": _or_null(Rule("a number above 0 up to 1", lambda value: _is_number(value) and 0 < value <= 1)),
+    "accuracy_gate": _or_null(Rule("a number above 0 up to 1", lambda value: is_number(value) and 0 < value <= 1)),
     "slices_per_axis": _or_null(_whole(1)),
     "minimum_tissue": PROBABILITY,
     "pretrained_discriminator": _or_null(PATH),
-    "discriminator_learning_rate": Rule("a number above 0", lambda value: _is_number(value) and value > 0),
-    "output_grid": Rule("dwi, network or an edge in mm", _is_grid),
+    "discriminator_learning_rate": POSITIVE,
+    "gradient_clip": _or_null(POSITIVE),
+    "augmentation": PROBABILITY,
+    "b0_threshold": NOT_NEGATIVE,
+    "shell": _or_null(POSITIVE),
+    "output_grid": _word_or(EDGE, "dwi", "network"),
     "sampling": Rule("shares from 0, not all 0", _are_shares),
 }
 

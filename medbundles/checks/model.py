@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from medbundles.checks.config_values import RULES
+from medbundles.checks.config_values import RULES, Rule, is_number
+from medbundles.components.diffusion.channels import CHANNELS
 from medbundles.errors import Finding
 
 # Points along an edge of a cube, and mm between them, beyond which no cube is meant.
@@ -15,6 +16,12 @@ LARGEST_SPACING_MM = 50.0
 # What inference always does; a model that says otherwise was made for something else.
 FIXED = {"orientation": "RAS", "spacing": None}
 PARTS = ("preprocessing", "postprocessing", "thresholds")
+# A grid may be that of the training set's T1w, which can be finer than what `prepare --grid` makes.
+SMALLEST_GRID_MM, LARGEST_GRID_MM = 0.1, 10.0
+INTENSITIES = {
+    "mean": Rule("a number", is_number),
+    "std": Rule("a number above 0", lambda value: is_number(value) and value > 0),
+}
 
 
 def check_description(model: Mapping[str, Any], file: str = "model.json") -> list[Finding]:
@@ -35,6 +42,7 @@ def check_description(model: Mapping[str, Any], file: str = "model.json") -> lis
         # Where a key may be null to mean "as model.json says", model.json itself has to say it.
         if key in RULES and (value is None or not RULES[key].fits(value))
     ]
+    wrong += _check_grid(model) + _check_window(model) + _check_intensities(model)
     wrong += _check_channels(model) + _check_labels(model) + _check_colors(model) + _check_second_stage(model)
     wrong += [
         f"preprocessing::{key} is {model['preprocessing'][key]!r}, expected {expected!r}"
@@ -44,11 +52,47 @@ def check_description(model: Mapping[str, Any], file: str = "model.json") -> lis
     return [Finding("CFG004", "error", text, fix, file=file) for text in wrong]
 
 
+def _check_grid(model: Mapping[str, Any]) -> list[str]:
+    """Judge the grid of a model that takes diffusion MRI, and that its channels are maps of one."""
+    if "grid_mm" not in model["preprocessing"]:
+        return []
+    grid, images = model["preprocessing"]["grid_mm"], model.get("image_channels", [])
+    wrong = []
+    if grid != "dwi" and not (is_number(grid) and SMALLEST_GRID_MM <= grid <= LARGEST_GRID_MM):
+        expected = f"dwi or an edge of {SMALLEST_GRID_MM:g} to {LARGEST_GRID_MM:g} mm"
+        wrong.append(f"preprocessing::grid_mm is {grid!r}, expected {expected}")
+    unknown = [name for name in dict.fromkeys(images) if name not in CHANNELS] if _are_names(images) else []
+    if unknown:
+        wrong.append(f"image_channels names {', '.join(map(repr, unknown))}, expected some of {', '.join(CHANNELS)}")
+    return wrong
+
+
+def _check_window(model: Mapping[str, Any]) -> list[str]:
+    """Compare the window's axes with the network's."""
+    size, arguments = model["preprocessing"].get("patch_size"), model["network"].get("arguments")
+    dimensions = arguments.get("spatial_dims") if isinstance(arguments, Mapping) else None
+    if not isinstance(dimensions, int) or not RULES["patch_size"].fits(size) or len(size) == dimensions:
+        return []
+    return [f"preprocessing::patch_size is {size!r}, but the network has {dimensions} spatial dimensions"]
+
+
+def _check_intensities(model: Mapping[str, Any]) -> list[str]:
+    """Judge what a synthetic image is brought back to intensities by."""
+    found = (model.get("postprocessing") or {}).get("t1w", {})
+    if not isinstance(found, Mapping):
+        return [f"postprocessing::t1w is {found!r}, expected a mean and a std"]
+    return [
+        f"postprocessing::t1w::{key} is {found[key]!r}, expected {rule.expected}"
+        for key, rule in INTENSITIES.items()
+        if key in found and not rule.fits(found[key])
+    ]
+
+
 def _check_channels(model: Mapping[str, Any]) -> list[str]:
     """Compare the network's input channels with what it is fed: every image, slice by slice where it takes stacks."""
     images = model.get("image_channels", [])
     if "image_channels" in model and not _are_names(images):
-        return [f"image_channels is {images!r}, expected a list of names"]
+        return [f"image_channels is {images!r}, expected a list of names, each once"]
     channels, slices = _input_channels(model["network"]), model["preprocessing"].get("slices")
     said = [f"preprocessing::slices is {slices!r}"] if isinstance(slices, int) else []
     said += [f"image_channels names {len(images)}"] if images and (len(images) > 1 or not said) else []
@@ -114,11 +158,12 @@ def _is_whole(value: Any, low: int, high: int) -> bool:
 
 
 def _is_distance(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < LARGEST_SPACING_MM
+    return is_number(value) and 0 < value < LARGEST_SPACING_MM
 
 
 def _are_names(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
+    named = isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
+    return named and len(set(value)) == len(value)
 
 
 def _input_channels(network: Mapping[str, Any]) -> Any:

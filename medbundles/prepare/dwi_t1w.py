@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 
 from medbundles.checks import refuse
+from medbundles.checks.cases import examine
+from medbundles.checks.config_values import LARGEST_EDGE_MM, SMALLEST_EDGE_MM
 from medbundles.checks.diffusion_cases import inspect_pairs
 from medbundles.checks.gradients import B0_THRESHOLD
 from medbundles.components.diffusion.channels import DEFAULT, parse_channels
 from medbundles.components.resampling import isotropic_grid
 from medbundles.errors import Finding
 from medbundles.io.datalist import Record
-from medbundles.io.diffusion_cases import find_diffusion_cases
+from medbundles.io.diffusion_cases import DiffusionCase, find_diffusion_cases
+from medbundles.io.grids import spacing_of
 from medbundles.io.headers import Geometry, read_header
 from medbundles.io.packages import require_package
 from medbundles.prepare._case_list import count_parts, deal_out, find_subjects, fold_entry, keep_good, publish
@@ -31,8 +34,8 @@ from medbundles.prepare.folds import TEST, check_folds
 from medbundles.prepare.report import PreparationReport
 
 FOLDERS = ("images", "labels", "masks")
-# Edges between the finest scans that are made and voxels that show no brain.
-SMALLEST_EDGE_MM, LARGEST_EDGE_MM = 0.5, 10.0
+# Voxels that are longer than wide by more than this look to a network unlike the cubes that inference makes.
+MOST_UNEVEN = 1.5
 # Memory of a worker, as measured: Python, numpy and dipy themselves; then what fitting takes for each voxel of each
 # volume; after that, volumes of the T1w's grid and, besides the channels, of the result's that are there at once.
 BASE_BYTES = 300 << 20
@@ -100,7 +103,9 @@ def prepare(
     require_package("dipy", "dwi", "preparing diffusion MRI")
     refuse_existing(output, overwrite)
     cases, notes = find_diffusion_cases(source)
-    findings, bad = shared.judge([*notes, *inspect_pairs(cases, geometry, b0_threshold, shell)])
+    findings, bad = shared.judge(
+        [*notes, *inspect_pairs(cases, geometry, b0_threshold, shell), *_uneven(cases, grid, geometry)]
+    )
     jobs = [
         CaseJob(case, case.t1w, options, output, shared.codes) for case in cases if case.t1w and case.name not in bad
     ]
@@ -140,6 +145,23 @@ def estimate_bytes(job: CaseJob) -> int:
         _, grid = isotropic_grid(dwi.affine, dwi.grid_shape, job.options.grid)
     placing = T1W_VOLUMES * math.prod(t1w.shape) + (GRID_VOLUMES + len(job.options.channels)) * math.prod(grid)
     return BASE_BYTES + max(FIT_BYTES * math.prod(dwi.shape), np.dtype(np.float32).itemsize * placing)
+
+
+def _uneven(cases: Sequence[DiffusionCase], grid: str | float, geometry: Geometry | None) -> list[Finding]:
+    """DWI013: training would see the T1w's slabs, inference brings scans to cubes of their smallest edge."""
+    if grid != "t1w":
+        return []
+    findings = []
+    for case in cases:
+        header = examine(case.t1w, geometry)[0] if case.t1w else None
+        edges = spacing_of(header.affine) if header is not None else (1.0, 1.0, 1.0)
+        if header is not None and max(edges) > MOST_UNEVEN * min(edges):
+            size = " x ".join(f"{edge:.3g}" for edge in edges)
+            message = f"the T1w's voxels are {size} mm; inference would bring scans to cubes, expected the same here"
+            cube = max(math.prod(edges) ** (1 / 3), SMALLEST_EDGE_MM)
+            fix = f"prepare with --grid {cube:.1f}"
+            findings.append(Finding("DWI013", "warning", message, fix, case=case.name, file=header.name))
+    return findings
 
 
 def _without(findings: Sequence[Finding], known: Collection[Finding]) -> tuple[Finding, ...]:

@@ -16,6 +16,7 @@ SOUND: dict[str, Any] = {
     "preview_cases": 0, "learning_rate": 1, "ema_decay": 0.0, "foreground_prior": 0.5, "candidate_threshold": 0.3,
     "mask_threshold": None, "peak_threshold": 1.0, "window_hu": [-1000, 1000], "slices": 1, "crop_size": [96, 96],
     "patch_size": [64, 64], "sampling": {"site": 1.0, "background": 0.0}, "network": "UNet", "loss": "Dice",
+    "augmentation": 1, "gradient_clip": None, "shell": None, "b0_threshold": 0, "output_grid": 0.5,
     "networks": {"UNet": NETWORK}, "losses": {"Dice": {"_target_": "DiceLoss"}},
 }  # fmt: skip
 
@@ -60,6 +61,14 @@ def test_values_at_the_ends_of_their_ranges_are_accepted(key: str) -> None:
         ("allow", [["NII004"]], "a list of fault codes"),
         ("smoothing_mm", 1e9, "a number from 0 to 20, in mm"),
         ("sampling", {"site": 0, "background": 0}, "shares from 0, not all 0"),
+        ("augmentation", 7, "a number from 0 to 1"),
+        ("gradient_clip", 0, "a number above 0, or null"),
+        ("gradient_clip", -1, "a number above 0, or null"),
+        ("shell", float("nan"), "a number above 0, or null"),
+        ("b0_threshold", -5, "a number from 0"),
+        ("output_grid", 0.01, "dwi, network or an edge of 0.5 to 10 mm"),
+        ("output_grid", 11, "dwi, network or an edge of 0.5 to 10 mm"),
+        ("output_grid", "t1w", "dwi, network or an edge of 0.5 to 10 mm"),
     ],
 )
 def test_a_value_out_of_its_range_is_refused_with_the_range(key: str, value: Any, expected: str) -> None:

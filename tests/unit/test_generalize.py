@@ -33,7 +33,7 @@ def write_folder(folder: Path, people: int, testing: int = 0, grid: float = 1.5,
     return folder
 
 
-def among(experiment: Experiment, **folders: Path) -> Experiment:
+def among(experiment: Experiment, **folders: Any) -> Experiment:
     """Return the experiment with other folders, in an output folder of its own."""
     return replace(experiment, output=experiment.output.with_name("other"), **folders)
 

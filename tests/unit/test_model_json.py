@@ -21,10 +21,11 @@ def sha256_of_nothing() -> str:
     return hashlib.sha256(b"").hexdigest()
 
 
+NETWORK = {"spatial_dims": 3, "in_channels": 7, "out_channels": 1}
 MODEL: dict[str, Any] = {
     "format": 1,
     "bundle": "tiny",
-    "network": {"target": "monai.networks.nets.UNet", "arguments": {"in_channels": 7, "out_channels": 1}},
+    "network": {"target": "monai.networks.nets.UNet", "arguments": NETWORK},
     "labels": {"0": "background"},
     "preprocessing": {"window_hu": [-1000, 1000], "slices": 7},
     "thresholds": {"mask_threshold": 0.5},
@@ -101,6 +102,15 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
         ("preprocessing", "spacing", [1, 1, 1], "preprocessing::spacing is [1, 1, 1], expected None"),
         (None, "colors", {"nodule": [1, 2]}, "colors::nodule is [1, 2], expected three whole numbers"),
         (None, "colors", [1], "colors is [1], expected a color for each label"),
+        ("preprocessing", "grid_mm", "abc", "preprocessing::grid_mm is 'abc', expected dwi or an edge of"),
+        ("preprocessing", "grid_mm", -1.5, "preprocessing::grid_mm is -1.5, expected dwi or an edge of"),
+        ("preprocessing", "grid_mm", 0, "preprocessing::grid_mm is 0, expected dwi or an edge of"),
+        ("preprocessing", "grid_mm", None, "preprocessing::grid_mm is None, expected dwi or an edge of"),
+        ("preprocessing", "patch_size", [64, 64], "preprocessing::patch_size is [64, 64], but the network has 3"),
+        (None, "image_channels", ["ct", "ct"], "image_channels is ['ct', 'ct'], expected a list of names, each once"),
+        (None, "postprocessing", {"t1w": {"mean": 380, "std": None}}, "postprocessing::t1w::std is None, expected"),
+        (None, "postprocessing", {"t1w": {"mean": "dark", "std": 1}}, "postprocessing::t1w::mean is 'dark', expected"),
+        (None, "postprocessing", {"t1w": [380, 150]}, "postprocessing::t1w is [380, 150], expected a mean and a std"),
         (None, "postprocessing", {"second_stage": "yes"}, "postprocessing::second_stage is 'yes', expected a file"),
     ],
 )
@@ -109,6 +119,17 @@ def test_values_that_cannot_be_meant_are_refused(part: str | None, key: str, val
     (finding,) = check_description(MODEL | changed)
     assert finding.code == "CFG004"
     assert finding.message.startswith(said)
+
+
+@pytest.mark.parametrize("grid", ["dwi", 0.7, 10])
+def test_grids_that_scans_are_brought_to_are_taken(grid: float | str) -> None:
+    assert check_description(MODEL | {"preprocessing": {"grid_mm": grid}}) == []
+
+
+def test_a_channel_that_no_diffusion_mri_has_is_told_once() -> None:
+    changed = {"preprocessing": {"grid_mm": 1.5}, "image_channels": ["mean_b0", "foo", "l1", "l2", "l3", "fa", "md"]}
+    (finding,) = check_description(MODEL | changed)
+    assert finding.message.startswith("image_channels names 'foo', expected some of mean_b0, mean_dwi")
 
 
 SECOND = {"file": "second_stage.pt", "network": {"arguments": {"n_input_channels": 2}}, "size": 32}

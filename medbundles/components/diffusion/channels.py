@@ -55,15 +55,21 @@ def parse_channels(names: Sequence[str]) -> tuple[str, ...]:
         ConfigurationError: an unknown or repeated name, or none (CFG001).
     """
     known = (*CHANNELS, *GROUPS)
-    findings = [_unknown(name, known) for name in names if name not in known]
+    findings = [_unknown(name, known) for name in dict.fromkeys(names) if name not in known]
     channels = tuple(channel for name in names for channel in GROUPS.get(name, (name,)))
-    twice = sorted({name for name in channels if channels.count(name) > 1})
+    twice = sorted({name for name in channels if name in CHANNELS and channels.count(name) > 1})
     findings += [Finding("CFG001", "error", f"channel {name} is named twice", "name each once") for name in twice]
     if not channels:
         findings.append(Finding("CFG001", "error", "no channel", f"choose some of {', '.join(known)}"))
     if findings:
         raise ConfigurationError(findings=findings)
     return channels
+
+
+def check_channels(names: Sequence[str]) -> list[Finding]:
+    """Return no findings: a check of a run (``RunSession``), which raises what :func:`parse_channels` refuses."""
+    parse_channels(names)
+    return []
 
 
 def compute_channels(maps: DiffusionMaps, channels: Sequence[str]) -> Floats:

@@ -10,10 +10,11 @@ from medbundles.checks import nifti
 from medbundles.checks.cases import check_cases, examine
 from medbundles.checks.gradients import B0_THRESHOLD, check_gradients
 from medbundles.checks.verdict import apply_allow, has_errors, refuse, severity
-from medbundles.errors import DataError, Finding
+from medbundles.errors import ConfigurationError, DataError, Finding
 from medbundles.io.cases import check_names, find_cases
 from medbundles.io.datalist import DATALIST_NAME, Record
 from medbundles.io.diffusion_cases import DiffusionCase, find_diffusion_cases
+from medbundles.io.fingerprint import network_grid, read_fingerprint
 from medbundles.io.gradients import read_gradients
 from medbundles.io.headers import Geometry, ImageHeader
 
@@ -27,6 +28,7 @@ def find_scans(
     geometry: Geometry | None = None,
     b0_threshold: float = B0_THRESHOLD,
     shell: float | None = None,
+    grid: float | str | None = None,
 ) -> tuple[list[Record], list[Finding]]:
     """Find and check raw scans, or the cases of a prepared folder.
 
@@ -38,22 +40,29 @@ def find_scans(
         geometry: which NIfTI form counts where sform and qform disagree.
         b0_threshold: largest b-value that counts as unweighted, in s/mm2.
         shell: b-value of the shell to take; None takes the one nearest to 1000 s/mm2.
+        grid: what the network was trained on, ``dwi`` or an edge in mm, which a prepared folder must be on, too; None
+            compares nothing.
 
     Returns:
         The cases without errors, and all findings. A raw case has the paths ``dwi``, ``b_values``, ``b_vectors`` and
         perhaps ``brain``, a mask on the scan's grid.
 
     Raises:
-        DataError: no case, or a bad one and ``skip_bad_cases`` is false.
+        DataError: no case, two of one name (NII016), or a bad one and ``skip_bad_cases`` is false.
+        ConfigurationError: a prepared folder is on another grid (CFG004).
     """
     if root.suffix == ".json" or (root / DATALIST_NAME).is_file():
+        _refuse_other_grid(root, grid)
         cases = find_cases(root, channels)
         return check_cases(cases, channels=channels, allow=allow, geometry=geometry, skip_bad_cases=skip_bad_cases)
-    scans, notes = find_diffusion_cases(root)
-    by_case = [apply_allow(inspect_scan(scan, geometry, b0_threshold, shell), allow) for scan in scans]
-    findings = [*notes, *(finding for of_case in by_case for finding in of_case)]
+    scans, notes = find_diffusion_cases(root, with_t1w=False)
+    collisions = _check_names(scans)
+    by_case = [
+        apply_allow([*_about(scan, notes), *inspect_scan(scan, geometry, b0_threshold, shell)], allow) for scan in scans
+    ]
+    findings = [*collisions, *_about(None, notes), *(finding for of_case in by_case for finding in of_case)]
     good = [scan for scan, of_case in zip(scans, by_case, strict=True) if not has_errors(of_case)]
-    if not skip_bad_cases or not good:
+    if collisions or not skip_bad_cases or not good:
         findings = refuse(findings)
     return [_record(scan) for scan in good], findings
 
@@ -84,7 +93,8 @@ def inspect_scan(
         findings += wrong if mask is None else nifti.check_axes(mask)
         if mask is not None and header is not None:
             found = nifti.check_same_grid(header, mask)
-            findings += [replace(finding, code="DWI012") for finding in found]
+            fix = "resample it to that image's grid, or take it away: the brain is found without it"
+            findings += [replace(finding, code="DWI012", fix=fix, allowable=False) for finding in found]
     return [
         replace(finding, case=finding.case or scan.name, file=finding.file or scan.dwi.name) for finding in findings
     ]
@@ -121,7 +131,7 @@ def check_raw_scans(root: Path, geometry: Geometry | None = None) -> tuple[str, 
     if any(scan.t1w for scan in scans):
         return f"{len(scans)} diffusion scans to prepare with their T1w", [*notes, *inspect_pairs(scans, geometry)]
     found = [finding for scan in scans for finding in inspect_scan(scan, geometry)]
-    return f"{len(scans)} diffusion scans for inference", [*notes, *found]
+    return f"{len(scans)} diffusion scans for inference", [*notes, *_check_names(scans), *found]
 
 
 def inspect_pairs(
@@ -141,11 +151,31 @@ def inspect_pairs(
     Returns:
         Everything that was found, errors first.
     """
-    findings = check_names([{"case": case.name, "image": str(case.dwi)} for case in cases])
+    findings = _check_names(cases)
     for case in cases:
         findings += inspect_scan(case, geometry, b0_threshold, shell, aligned=True)
         findings += [replace(finding, case=case.name) for finding in _inspect_t1w(case, geometry)]
     return sorted(findings, key=severity)
+
+
+def _check_names(scans: Sequence[DiffusionCase]) -> list[Finding]:
+    return check_names([{"case": scan.name, "image": str(scan.dwi)} for scan in scans])
+
+
+def _about(scan: DiffusionCase | None, findings: Sequence[Finding]) -> list[Finding]:
+    name = scan.name if scan else None
+    return [finding for finding in findings if finding.case == name]
+
+
+def _refuse_other_grid(root: Path, expected: float | str | None) -> None:
+    """Refuse a prepared folder on another grid than the network's; one without ``fingerprint.json`` is not known."""
+    if expected is None or not read_fingerprint(root):
+        return
+    found = network_grid(root)
+    if found != expected:
+        message = f"preprocessing::grid_mm is {expected!r} in model.json and {found!r} in the prepared folder"
+        fix = f"prepare it with --grid {expected}, give the raw scans, or use other weights"
+        raise ConfigurationError(findings=[Finding("CFG004", "error", message, fix, file="model.json")])
 
 
 def _inspect_t1w(case: DiffusionCase, geometry: Geometry | None) -> list[Finding]:

@@ -151,6 +151,15 @@ def test_a_prepared_folder_is_predicted_as_well(
     assert nib.load(tmp_path / "out" / "head4_t1w.nii.gz").shape == SHAPE
 
 
+def test_a_prepared_folder_on_another_grid_is_refused(python: Run, trained_heads: Path, tmp_path: Path) -> None:
+    data = write_prepared(tmp_path / "data", 2, 1)
+    fingerprint = json.loads((data / "fingerprint.json").read_text())
+    (data / "fingerprint.json").write_text(json.dumps({**fingerprint, "grid": 1.5}))
+    result = infer(python, trained_heads, data, tmp_path / "out")
+    assert (result.returncode, "Traceback" in result.stderr) == (2, False), result.stderr
+    assert "error[CFG004] model.json: preprocessing::grid_mm is 'dwi' in model.json and 1.5" in result.stderr
+
+
 def test_scans_without_directions_are_refused_before_anything_is_written(
     python: Run, trained_heads: Path, tmp_path: Path
 ) -> None:

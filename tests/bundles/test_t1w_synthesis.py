@@ -183,6 +183,7 @@ def test_an_output_that_exists_is_not_written_over(python: Run, trained_heads: P
     [
         (("--channels", "['mean_b0','fa']"), 3, "no channel fa"),
         (("--channels", "['mean_b0','dwi1']"), 2, "dwi4"),
+        (("--channels", "['mean_b0','mean_b0']"), 2, "channel mean_b0 is named twice"),
         (("--adversarial_criterion", "wasserstein"), 2, "bce | least_squares"),
         (("--accuracy_gate", "1.5"), 2, "accuracy_gate"),
         (("--patch_size", "[16,16]"), 2, "3 numbers"),

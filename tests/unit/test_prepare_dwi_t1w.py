@@ -319,6 +319,17 @@ def test_options_that_cannot_be_meant_are_refused_all_at_once(one: Path, tmp_pat
     assert named == ["grid", "register", "shell", "folds"]
 
 
+@pytest.mark.parametrize(("grid", "fixes"), [("t1w", ["prepare with --grid 5.8"]), ("dwi", [])])
+def test_slabs_are_no_grid_for_a_network_that_is_applied_to_cubes(tmp_path: Path, grid: str, fixes: list[str]) -> None:
+    folder = write_case(tmp_path / "in", "anna", TinyHead(1))
+    affine, shape = T1W_AFFINE @ np.diag([1, 1, 3, 1]), (*T1W_SHAPE[:2], T1W_SHAPE[2] // 3)
+    write_nifti(folder / "t1w.nii.gz", TinyHead(1).t1w(affine, shape), affine)
+    report = prepare(tmp_path / "in", tmp_path / "out", channels="fa", grid=grid, workers=1)
+    warned = [finding for finding in report.findings if finding.code == "DWI013"]
+    assert [finding.fix for finding in warned] == fixes
+    assert all("4 x 4 x 12 mm" in finding.message for finding in warned)
+
+
 def test_an_unknown_channel_is_refused_with_the_nearest(one: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="did you mean mean_dwi"):
         prepare(one, tmp_path / "out", channels="fa, mean_dvi")

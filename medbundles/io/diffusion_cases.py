@@ -54,9 +54,11 @@ def _left_out(root: Path, taken: set[Path]) -> list[Path]:
     left: list[Path] = []
     for files in _visible_files(root):
         images = nifti_files(files)
+        tables = [path for path in files if path.suffix in (".bval", ".bvec") or path.name == "bvecs"]
+        if not images or not tables:
+            continue  # a mean or a synthetic image may be called dwi, too
         unused = [path for path in images if path not in taken and is_diffusion(path)]
-        tables = [path for path in files if path.suffix == ".bvec" or path.name == "bvecs"]
-        left += unused or (tables if images and not taken.intersection(images) else [])
+        left += unused or ([] if taken.intersection(images) else tables)
     return [path.relative_to(root) for path in left]
 
 

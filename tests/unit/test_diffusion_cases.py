@@ -240,3 +240,8 @@ def test_a_t1w_of_no_session_serves_all_that_have_none(layout: Layout) -> None:
     (case,), (note,) = find_diffusion_cases(root)
     assert case.t1w == root / "sub-01/anat/sub-01_T1w.nii.gz"
     assert "of no session" in note.message
+
+
+def test_images_without_gradients_in_other_folders_are_no_scans(layout: Layout) -> None:
+    _, findings = find_diffusion_cases(layout(*triplet("anna/dwi"), "data/images/anna_mean_dwi.nii.gz"))
+    assert findings == []

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from medbundles.checks.config_values import RULES, Rule, is_number
-from medbundles.components.diffusion.channels import CHANNELS
 from medbundles.errors import Finding
+from medbundles.io.diffusion_channels import CHANNELS
 
 # Points along an edge of a cube, and mm between them, beyond which no cube is meant.
 LARGEST_CUBE = 256

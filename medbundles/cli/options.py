@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from medbundles.errors import ConfigurationError, Finding
+from medbundles.io.option_words import option_pairs
 
 
 def bind_options(function: Callable[..., Any], words: Sequence[str], given: Sequence[str] = ()) -> dict[str, Any]:
@@ -40,25 +41,6 @@ def bind_options(function: Callable[..., Any], words: Sequence[str], given: Sequ
     if findings:
         raise ConfigurationError(findings=findings)
     return options
-
-
-def option_pairs(words: Sequence[str]) -> list[tuple[str | None, str]]:
-    """Split ``--key value``, ``--key=value`` and bare ``--flag`` words; the name of what is no option is ``None``."""
-    pairs: list[tuple[str | None, str]] = []
-    waiting: str | None = None
-    for word in words:
-        if word.startswith("--"):
-            if waiting is not None:
-                pairs.append((waiting, "true"))
-            waiting, separator, value = word[2:].partition("=")
-            waiting = waiting.replace("-", "_")
-            if separator:
-                pairs.append((waiting, value))
-                waiting = None
-        else:
-            pairs.append((waiting, word))
-            waiting = None
-    return [*pairs, (waiting, "true")] if waiting is not None else pairs
 
 
 def _parse(value: str, annotation: str) -> Any:

@@ -9,8 +9,8 @@ from typing import Any
 
 from medbundles.checks.config_ids import SEPARATOR, follow, is_literal, lookup
 from medbundles.checks.config_text import check_file
-from medbundles.cli.options import option_pairs
 from medbundles.errors import ConfigurationError, Finding
+from medbundles.io.option_words import option_pairs
 
 EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 

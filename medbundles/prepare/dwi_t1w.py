@@ -16,11 +16,12 @@ from medbundles.checks.cases import examine
 from medbundles.checks.config_values import LARGEST_EDGE_MM, SMALLEST_EDGE_MM
 from medbundles.checks.diffusion_cases import inspect_pairs
 from medbundles.checks.gradients import B0_THRESHOLD
-from medbundles.components.diffusion.channels import DEFAULT, parse_channels
+from medbundles.components.diffusion.channels import parse_channels
 from medbundles.components.resampling import isotropic_grid
 from medbundles.errors import Finding
 from medbundles.io.datalist import Record
 from medbundles.io.diffusion_cases import DiffusionCase, find_diffusion_cases
+from medbundles.io.diffusion_channels import DEFAULT
 from medbundles.io.grids import spacing_of
 from medbundles.io.headers import Geometry, read_header
 from medbundles.io.packages import require_package

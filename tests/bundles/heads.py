@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from medbundles.components.diffusion.channels import DEFAULT
 from medbundles.io.atomic import write_json
 from medbundles.io.datalist import DATALIST_NAME
+from medbundles.io.diffusion_channels import DEFAULT
 from medbundles.io.fingerprint import NAME
 from medbundles.io.images import write_volume
 from medbundles.samples.head.sites import sphere

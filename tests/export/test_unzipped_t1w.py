@@ -15,9 +15,9 @@ import pytest
 import torch
 from monai.networks.nets import PatchDiscriminator
 
-from medbundles.components.diffusion.channels import DEFAULT
 from medbundles.components.networks import PlainUNet, SliceDiscriminator, build_network, describe_network
 from medbundles.export import export_bundle
+from medbundles.io.diffusion_channels import DEFAULT
 from medbundles.io.model_json import write_model
 from tests.bundles.heads import AFFINE, SHAPE, T1W, write_raw
 

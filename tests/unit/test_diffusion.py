@@ -13,9 +13,10 @@ from medbundles.components.diffusion import (
     compute_channels,
     fit_tensor,
 )
-from medbundles.components.diffusion.channels import DEFAULT, flip_left_right, parse_channels
+from medbundles.components.diffusion.channels import flip_left_right, parse_channels
 from medbundles.components.diffusion.tensor import Floats, world_directions
 from medbundles.errors import ConfigurationError
+from medbundles.io.diffusion_channels import DEFAULT
 from medbundles.io.gradients import GradientTable
 
 pytest.importorskip("dipy", reason="the extra dwi is not installed")

@@ -28,9 +28,9 @@ from dwi_layout import (
 )
 
 from medbundles.components.diffusion import registration
-from medbundles.components.diffusion.channels import DEFAULT
 from medbundles.errors import ConfigurationError, DataError
 from medbundles.io.datalist import read_datalist
+from medbundles.io.diffusion_channels import DEFAULT
 from medbundles.prepare import _dwi_case
 from medbundles.prepare.dwi_t1w import prepare
 

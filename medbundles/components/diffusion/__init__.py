@@ -1,7 +1,8 @@
 """Diffusion MRI: from weighted volumes to maps that a network can see."""
 
-from medbundles.components.diffusion.channels import CHANNELS, SYNTHESIZED_DIRECTIONS, compute_channels, parse_channels
+from medbundles.components.diffusion.channels import SYNTHESIZED_DIRECTIONS, compute_channels, parse_channels
 from medbundles.components.diffusion.tensor import DiffusionMaps, fit_tensor, world_directions
+from medbundles.io.diffusion_channels import CHANNELS
 
 __all__ = [
     "CHANNELS",

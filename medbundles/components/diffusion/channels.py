@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from medbundles.components.diffusion.tensor import ENTRIES, DiffusionMaps
 from medbundles.errors import ConfigurationError, Finding
+from medbundles.io.diffusion_channels import CHANNELS, EIGENVALUES, GROUPS, IMAGES
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -28,20 +29,6 @@ SYNTHESIZED_DIRECTIONS = tuple(
         (-0.416, 0.0, 0.91),
     )
 )
-IMAGES = ("mean_b0", "mean_dwi", *(f"dwi{number}" for number in range(1, 7)))
-EIGENVALUES = ("l1", "l2", "l3")
-SCALARS = (*EIGENVALUES, "fa", "md")
-# A direction and its opposite are the same fiber: of an eigenvector the products of its parts are given.
-DYADS = {f"v{number}": tuple(f"v{number}_{'xyz'[i]}{'xyz'[j]}" for i, j in ENTRIES) for number in (1, 2, 3)}
-CHANNELS = (*IMAGES, *SCALARS, *(name for names in DYADS.values() for name in names))
-DEFAULT = ("mean_b0", "mean_dwi", *EIGENVALUES, *IMAGES[2:])
-# What one word of a list of channels stands for.
-GROUPS = {
-    "dwi": IMAGES[2:],
-    "eigenvalues": EIGENVALUES,
-    **DYADS,
-    "eigenvectors": tuple(name for names in DYADS.values() for name in names),
-}
 
 
 def parse_channels(names: Sequence[str]) -> tuple[str, ...]:

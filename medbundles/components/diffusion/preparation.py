@@ -13,11 +13,12 @@ from medbundles.checks.gradients import B0_THRESHOLD, Weighting, check_gradients
 from medbundles.checks.nifti import allow_option
 from medbundles.checks.verdict import has_errors
 from medbundles.components.diffusion.brain_mask import SMALLEST_BRAIN_ML, find_brain
-from medbundles.components.diffusion.channels import IMAGES, compute_channels
+from medbundles.components.diffusion.channels import compute_channels
 from medbundles.components.diffusion.coherence import check_coherence
 from medbundles.components.diffusion.tensor import DiffusionMaps, fit_tensor
 from medbundles.components.resampling import resample
 from medbundles.errors import DataError, Finding
+from medbundles.io.diffusion_channels import IMAGES
 from medbundles.io.gradients import GradientTable
 from medbundles.io.grids import Affine, spacing_of, voxel_volume_mm3
 

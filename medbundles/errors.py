@@ -121,6 +121,10 @@ class Interrupted(MedbundlesError):
     exit_code = ExitCode.INTERRUPTED
 
 
+class Terminated(KeyboardInterrupt):
+    """The system asked for a stop (SIGTERM): it ends like Ctrl-C, which a terminal sends to child processes, too."""
+
+
 def causes(error: BaseException) -> Iterator[BaseException]:
     """Yield an exception and what led to it, outermost first.
 

@@ -13,12 +13,13 @@ from typing import Any
 
 from medbundles.checks.sites import check_sites
 from medbundles.checks.verdict import refuse
-from medbundles.errors import ConfigurationError, Finding, MedbundlesError, OutputConflict
+from medbundles.errors import ConfigurationError, Finding, Interrupted, MedbundlesError, OutputConflict, Terminated
 from medbundles.io.atomic import atomic_path, write_csv, write_json, write_text
 from medbundles.io.datalist import CHANNELS_KEY, DATALIST_NAME, Record, listed_channels, read_datalist, records
 from medbundles.io.fingerprint import NAME as FINGERPRINT_NAME
 from medbundles.io.hashing import sha256_data, sha256_file
 from medbundles.io.locks import FolderLock
+from medbundles.io.option_words import option_pairs
 from medbundles.registry import bundle_folder
 
 TABLE, FIGURE, PAGE = "generalization.csv", "generalization.png", "generalization.md"
@@ -198,10 +199,21 @@ def _call(command: str, bundle: str, dataset_dir: Path, output_dir: Path, *words
     places = ("--dataset_dir", str(dataset_dir), "--output_dir", str(output_dir))
     line = [sys.executable, "-m", "medbundles", command, bundle, *places, *words]
     print(f"generalize: {command} into {output_dir}", file=sys.stderr, flush=True)
-    code = subprocess.run(line, check=False, env=os.environ).returncode
+    code = _wait_for(subprocess.Popen(line, env=os.environ))
     if code:
         kind = next((one for one in MedbundlesError.__subclasses__() if one.exit_code == code), MedbundlesError)
         raise kind(f"stopped: `medbundles {command}` into {output_dir} ended with {code}; start again to go on")
+
+
+def _wait_for(process: subprocess.Popen[bytes]) -> int:
+    """Return the exit code of a child; a stop is its own to make in good order."""
+    try:
+        return process.wait()
+    except KeyboardInterrupt as error:
+        if isinstance(error, Terminated):
+            process.terminate()
+        process.wait()
+        raise Interrupted("stopped; start again to go on") from error
 
 
 def _discriminator(run: Path) -> tuple[str, ...]:
@@ -240,8 +252,6 @@ def _refuse_sites(experiment: Experiment, people: Sequence[Record]) -> None:
 def _channels(experiment: Experiment) -> list[str] | None:
     """Return what the networks take: the trainings' own ``--channels``, else the bundle's."""
     import yaml
-
-    from medbundles.cli.options import option_pairs
 
     chosen = [yaml.safe_load(value) for name, value in option_pairs(experiment.train) if name == "channels"]
     if not chosen:

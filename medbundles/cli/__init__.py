@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from types import FrameType
 
 import typer
 
 from medbundles.cli import check, copy, doctor, export, generalize, info, prepare, run, samples
-from medbundles.errors import EnvironmentFailure, MedbundlesError, causes
+from medbundles.errors import EnvironmentFailure, MedbundlesError, Terminated, causes
 
 app = typer.Typer(
     name="medbundles",
@@ -24,6 +26,7 @@ for command in (samples, prepare, check, run, generalize, export, copy, info, do
 
 def main() -> None:
     """Run the command line; an expected failure prints its findings on stderr and ends with its own exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
     except (MedbundlesError, RuntimeError, OSError) as error:
@@ -36,6 +39,11 @@ def main() -> None:
             raise
         print(refusal, file=sys.stderr)
         sys.exit(int(refusal.exit_code))
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    # A stop the system asks for ends like one the user asks for, unless a training's handler takes it over.
+    raise Terminated
 
 
 def _of_the_machine(error: OSError) -> EnvironmentFailure:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -95,7 +93,6 @@ def _run(kind: str, name: str, overlays: Sequence[str], extra: Sequence[Path], w
     files = configuration_files(kind, folder, overlays, extra)
     # The files say bundles/NAME, which is right only in the repository's root.
     overrides = {"bundle_root": _shortest(folder), **texts_to_lists(parse_overrides(words), files)}
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
         from medbundles.components.workflows import StrictWorkflow
 
@@ -107,11 +104,6 @@ def _run(kind: str, name: str, overlays: Sequence[str], extra: Sequence[Path], w
         workflow.finalize()
     except KeyboardInterrupt as error:
         raise Interrupted("interrupted") from error
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    # A stop the system asks for ends like one the user asks for, unless a training's handler takes it over.
-    raise KeyboardInterrupt
 
 
 def _shortest(folder: Path) -> str:

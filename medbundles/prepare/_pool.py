@@ -5,9 +5,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -15,6 +13,7 @@ from typing import TypeVar
 
 from medbundles.errors import EnvironmentFailure, Finding, Interrupted
 from medbundles.io.memory import available_memory_bytes
+from medbundles.io.workers import start_worker
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -40,7 +39,7 @@ def run_jobs(
     Raises:
         EnvironmentFailure: not even the largest job alone fits, or a worker died, most likely for lack of memory
             (NII015).
-        Interrupted: SIGINT; cases under way are finished first, the next run continues after them.
+        Interrupted: SIGINT or SIGTERM; cases under way are finished first, the next run continues after them.
     """
     count = _choose_workers(workers, len(jobs), max(map(bytes_of, jobs), default=0))
     finished: dict[int, Result] = {}
@@ -71,7 +70,7 @@ def _results(function: Callable[[Job], Result], jobs: Sequence[Job], workers: in
         return
     context = multiprocessing.get_context("spawn")
     waiting = enumerate(jobs)
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as executor:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker) as executor:
         # No more jobs than workers are handed out: those cannot be taken back when the user interrupts.
         running: dict[Future[Result], int] = {
             executor.submit(function, job): place for place, job in itertools.islice(waiting, workers)
@@ -81,19 +80,6 @@ def _results(function: Callable[[Job], Result], jobs: Sequence[Job], workers: in
                 for place, job in itertools.islice(waiting, 1):
                     running[executor.submit(function, job)] = place
                 yield running.pop(future), future.result()
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it: a killed parent must not leave writers behind."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _watched(results: Iterator[tuple[int, Result]], total: int, title: str) -> Iterator[tuple[int, Result]]:

@@ -70,6 +70,7 @@ def write_samples(
         raise OutputConflict(f"{message}; ask for at least as many or choose another folder")
     missing = [number for number in range(cases) if not folder.is_complete(number)]
     tasks = [_Task(folder.path, seed, number, matrix, pixel_spacing_mm, (low, high)) for number in missing]
+    folder.save()  # what an interruption leaves is known as ours
     for record, files in run_all(_write_scan, tasks, workers, "chest CTs"):
         folder.add(record, files)
     for number in range(10):

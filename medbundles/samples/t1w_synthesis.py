@@ -65,6 +65,7 @@ def write_samples(
         raise OutputConflict(f"{message}; ask for at least as many or choose another folder")
     missing = [number for number in range(cases) if not folder.is_complete(number)]
     tasks = [_Task(folder.path, seed, number, sites[number % len(sites)]) for number in missing]
+    folder.save()  # what an interruption leaves is known as ours
     for record, files in run_all(_write_person, tasks, workers, "heads"):
         folder.add(record, files)
     people = (folder.records[number] for number in sorted(folder.records))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from medbundles import generalize as subject
-from medbundles.errors import ConfigurationError, DataError, OutputConflict
+from medbundles.errors import ConfigurationError, DataError, Interrupted, OutputConflict, Terminated
 from medbundles.generalize import Experiment, deal_target, generalize, labels_of
 
 SUMMARY = {"quality": {"n": 2, "mae": 0.3, "ssim": 0.8, "intervals": {"mae": [0.2, 0.4], "ssim": None}}}
@@ -137,10 +138,41 @@ def test_another_experiment_in_the_folder_is_refused(experiment: Experiment, cal
         )
 
 
-def test_a_step_that_fails_ends_with_its_own_code(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess((), returncode=3))
+def test_a_step_that_fails_ends_with_its_own_code(
+    tmp_path: Path, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 3\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
     with pytest.raises(DataError, match="start again to go on"):
         generalize(experiment)
+
+
+@pytest.mark.parametrize(("stop", "passed_on"), [(Terminated, ["terminate"]), (KeyboardInterrupt, [])])
+def test_a_stop_waits_for_the_step_that_runs(
+    stop: type[BaseException], passed_on: list[str], experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    class Child:
+        def __init__(self, line: list[str], env: object) -> None:
+            self.waits = 0
+
+        def wait(self) -> int:
+            self.waits += 1
+            if self.waits == 1:
+                raise stop
+            done.append("waited")
+            return 130
+
+        def terminate(self) -> None:
+            done.append("terminate")
+
+    monkeypatch.setattr(subprocess, "Popen", Child)
+    with pytest.raises(Interrupted, match="start again to go on"):
+        generalize(experiment)
+    assert done == [*passed_on, "waited"]
 
 
 def test_folders_of_one_name_are_told_apart_by_their_paths(tmp_path: Path, experiment: Experiment) -> None:

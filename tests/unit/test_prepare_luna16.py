@@ -146,8 +146,8 @@ def test_cases_that_left_the_source_leave_the_output(source, tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
 @pytest.mark.parametrize(
     ("blow", "workers", "status"),
-    [(signal.SIGKILL, 1, -signal.SIGKILL), (signal.SIGINT, 2, 130)],
-    ids=["kill -9", "ctrl-c"],
+    [(signal.SIGKILL, 1, -signal.SIGKILL), (signal.SIGINT, 2, 130), (signal.SIGTERM, 2, 130)],
+    ids=["kill -9", "ctrl-c", "kill"],
 )
 def test_a_stopped_preparation_leaves_no_data_list_and_can_be_continued(tmp_path, blow, workers, status):
     # So many that some are left when the first is seen, on a busy machine as well.

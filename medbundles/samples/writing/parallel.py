@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import TypeVar
 
+from medbundles.errors import Interrupted
+from medbundles.io.workers import start_worker
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -29,6 +32,9 @@ def run_all(
         tasks: arguments, one a call.
         workers: processes; None takes every usable core; 1 works in this process.
         title: what the progress bar says.
+
+    Raises:
+        Interrupted: SIGINT or SIGTERM; what is under way is finished first.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -38,9 +44,18 @@ def run_all(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task(title, total=len(tasks))
-        for result in map(function, tasks) if count <= 1 else _in_processes(function, tasks, count):
-            progress.advance(bar)
-            yield result
+        done = 0
+        try:
+            for result in _results(function, tasks, count):
+                done += 1
+                progress.advance(bar)
+                yield result
+        except KeyboardInterrupt as error:
+            raise Interrupted(f"stopped after {done} of {len(tasks)} {title}; start again to continue") from error
+
+
+def _results(function: Callable[[Task], Result], tasks: Sequence[Task], count: int) -> Iterator[Result]:
+    return map(function, tasks) if count <= 1 else _in_processes(function, tasks, count)
 
 
 def _in_processes(function: Callable[[Task], Result], tasks: Sequence[Task], count: int) -> Iterator[Result]:
@@ -48,7 +63,7 @@ def _in_processes(function: Callable[[Task], Result], tasks: Sequence[Task], cou
     # One thread a process: several processes with several threads each only wait for each other.
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    pool = ProcessPoolExecutor(count, mp_context=context)
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=start_worker)
     try:
         waiting = [pool.submit(function, task) for task in tasks]
         for future in as_completed(waiting):

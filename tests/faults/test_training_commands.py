@@ -230,3 +230,11 @@ def test_the_device_that_auto_chooses_is_printed_with_the_reason(folder: Path, c
     assert ended.wait() == ExitCode.DONE
     assert "device: cpu (auto: no " in ended.said
     assert record(folder)["device_reason"].startswith("auto: no ")
+
+
+def test_a_cache_that_cannot_be_written_is_refused_before_anything_is_written(folder: Path) -> None:
+    (folder / "file").touch()
+    (folder / "cache.yaml").write_text("cache: file/cache\n")
+    said = assert_ends(folder, ExitCode.ENVIRONMENT, "--config_file", "cache.yaml")
+    assert said.startswith("the cache file/cache cannot be written: ")
+    assert not (folder / "run").exists()

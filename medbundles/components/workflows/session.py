@@ -20,6 +20,7 @@ from medbundles.components.workflows.rehearsal import rehearse
 from medbundles.components.workflows.resume import continue_record
 from medbundles.components.workflows.run_data import CaseFinder, Kind, RunData
 from medbundles.components.workflows.run_record import RunRecord, Status, read_record, start_record
+from medbundles.components.workflows.starting_point import check_cache, check_pretrained
 from medbundles.errors import (
     ConfigurationError,
     DataError,
@@ -185,6 +186,7 @@ class RunSession:
             with refusals.collect():
                 self.weights = self._find_weights()
                 preflight.check_weights(self.weights, self.expected)
+                self._check_start()
                 self._rehearse()
             earlier = None
             if is_writer():
@@ -256,6 +258,14 @@ class RunSession:
         if len(given) != 1:
             raise ConfigurationError("weights: one file or folder is looked up in a bundle, not a list")
         return (locate_weights(self._bundle_root, given[0]),)
+
+    def _check_start(self) -> None:
+        parser = active_parser()
+        if parser is not None and "cache" in parser:
+            check_cache(parser.get_parsed_content("cache"))
+        if self.kind == "train":
+            channels, folder = (None, None) if self.data is None else (self.data.channels, self.data.dataset_dir)
+            self.findings += check_pretrained(self.weights, channels, folder, strict=self.strict)
 
     def _rehearse(self) -> None:
         parser = active_parser()

@@ -91,20 +91,18 @@ def test_voxels_without_signal_are_reported() -> None:
     assert "16.7 %" in finding.message
 
 
-def emptied(numbers: list[int], value: float = 0.0) -> np.ndarray:
+def emptied(numbers: list[int]) -> np.ndarray:
     """The scan with volumes that an interrupted one is filled up with."""
     scan = volumes()
-    scan[..., numbers] = value
+    scan[..., numbers] = 0
     return scan
 
 
-@pytest.mark.parametrize(("numbers", "value"), [([5], 0.0), ([5, 12], 0.0), ([0], 0.0), ([5], 7.0)])
+@pytest.mark.parametrize("numbers", [[5], [5, 12], [0]])
 @pytest.mark.parametrize("mask", [MASK, None])
-def test_a_volume_without_signal_is_refused_with_its_number(
-    numbers: list[int], value: float, mask: np.ndarray | None
-) -> None:
+def test_a_volume_without_signal_is_refused_with_its_number(numbers: list[int], mask: np.ndarray | None) -> None:
     with pytest.raises(DataError, match=rf"DWI008.*volumes {', '.join(map(str, numbers))} .*remove these volumes"):
-        prepare(volumes=emptied(numbers, value), mask=mask)
+        prepare(volumes=emptied(numbers), mask=mask)
 
 
 def test_an_empty_volume_of_another_shell_does_not_matter() -> None:

@@ -201,9 +201,9 @@ def _brain(b0: Floats, affine: Affine, mask: Mask | None) -> Mask:
 def _refuse_empty(volumes: Floats, weighting: Weighting, where: Mask) -> None:
     """DWI008: volumes that say nothing, as an interrupted scan that was filled up with zeros has them."""
     used = np.flatnonzero(weighting.unweighted | weighting.weighted)
-    empty = [int(number) for number in used if np.ptp(volumes[..., number][where]) == 0]
+    empty = [int(number) for number in used if not volumes[..., number][where].any()]
     if empty:
-        message = f"no signal in volumes {listed(empty)} (the first is 0): all voxels of the brain are the same"
+        message = f"no signal in volumes {listed(empty)} (the first is 0): all voxels of the brain are 0"
         fix = "remove these volumes and their entries in the .bval and .bvec files"
         raise DataError(findings=[Finding("DWI008", "error", message, fix)])
 

@@ -83,15 +83,26 @@ def test_diffusion_is_that_of_a_brain(maps: dict[str, np.ndarray]) -> None:
     assert np.median(maps["fa"][inside]) < 0.35
 
 
-def test_fibers_of_the_corpus_callosum_run_from_side_to_side(head: HeadScan, maps: dict[str, np.ndarray]) -> None:
+def near_the_midline(head: HeadScan, maps: dict[str, np.ndarray], lowest: float, highest: float) -> np.ndarray:
+    """Return where white matter with one direction lies less than 6 mm from the middle, between two heights in mm."""
     upright_affine = nibabel.as_closest_canonical(nibabel.Nifti1Image(head.dwi[..., 0], head.dwi_affine)).affine
     index = np.indices(maps["fa"].shape).reshape(3, -1)
     x, y, z = (upright_affine[:3, :3] @ index + upright_affine[:3, 3:]).reshape(3, *maps["fa"].shape)
-    # In the middle, above the brain stem, whose fibers rise.
-    middle = (np.abs(x) < 6) & (z > 5) & (np.abs(y) < 40)
-    crossing = (maps["fa"] > 0.35) & (maps["mask"] > 0) & middle
+    middle = (np.abs(x) < 6) & (z > lowest) & (z < highest) & (np.abs(y) < 40)
+    return (maps["fa"] > 0.35) & (maps["mask"] > 0) & middle
+
+
+def test_fibers_of_the_corpus_callosum_run_from_side_to_side(head: HeadScan, maps: dict[str, np.ndarray]) -> None:
+    # Above the brain stem, whose fibers rise, and below the gyri at the falx, whose fibers rise as well.
+    crossing = near_the_midline(head, maps, 5, 35)
     assert crossing.sum() > 20
-    assert np.median(maps["v1_xx"][crossing]) > 0.8
+    assert np.median(maps["v1_xx"][crossing]) > 0.9
+
+
+def test_fibers_rise_into_the_gyri_beside_the_falx(head: HeadScan, maps: dict[str, np.ndarray]) -> None:
+    rising = near_the_midline(head, maps, 45, 65)
+    assert rising.sum() > 10
+    assert np.median(maps["v1_zz"][rising]) > 0.5
 
 
 def test_the_gradients_directions_are_the_ones_that_make_fibers_run_on(head: HeadScan) -> None:

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+# MONAI's loggers keep the stream they were made with: made inside of a test, it would be closed in the next one.
+import monai.bundle
 import pytest
 
 from medbundles.checks.vendored import HASH_NAME

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from medbundles.components import device as rule
-from medbundles.components.device import choose_device, select_device
+from medbundles.components.device import choose_device, has_mixed_precision, select_device
 from medbundles.components.distributed import is_writer, rank, world_size, wrap_for_distributed
 from medbundles.errors import ConfigurationError, EnvironmentFailure
 
@@ -72,3 +72,17 @@ def test_the_rank_is_known_before_the_group_exists(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert (rank(), world_size(), is_writer()) == (1, 2, False)
+
+
+@pytest.mark.parametrize(("bfloat16", "amx"), [(True, False), (False, True), (False, False)])
+def test_a_cpu_trains_in_mixed_precision_where_it_has_units_for_it(
+    monkeypatch: pytest.MonkeyPatch, bfloat16: bool, amx: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bfloat16, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+    assert has_mixed_precision(torch.device("cpu")) is (bfloat16 or amx)
+
+
+def test_of_other_devices_cuda_alone_trains_in_mixed_precision() -> None:
+    assert has_mixed_precision(torch.device("cuda", 1))
+    assert not has_mixed_precision(torch.device("mps"))

@@ -83,6 +83,31 @@ def test_real_is_the_target_and_not_the_input(make: Make) -> None:
     assert torch.equal(fakes[1], trainer.state.output[1]["pred"])
 
 
+def test_mixed_precision_on_a_cpu_computes_in_bfloat16_and_keeps_weights_and_losses_in_float32(make: Make) -> None:
+    trainer = make(amp=True, train_data_loader=batches(1), decollate=False)
+    before = weights(trainer.state.g_network)
+    trainer.run()
+    output = trainer.state.output
+    assert output["fakes"].dtype == torch.bfloat16
+    assert output["loss"].dtype == next(trainer.state.g_network.parameters()).dtype == torch.float32
+    assert changed(before, trainer.state.g_network)
+
+
+def test_mixed_precision_on_a_cpu_learns_what_single_precision_learns(make: Make) -> None:
+    single, mixed = (make(amp=amp, train_data_loader=batches(20), decollate=False) for amp in (False, True))
+    for trainer in (single, mixed):
+        trainer.run()
+    losses = [trainer.state.output["reconstruction_loss"].item() for trainer in (single, mixed)]
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+
+
+def test_mixed_precision_on_a_cpu_makes_no_scaler(make: Make, recwarn: pytest.WarningsRecorder) -> None:
+    trainer = make(amp=True, train_data_loader=batches(1))
+    trainer.run()
+    assert trainer.state.g_scaler is None
+    assert not [one for one in recwarn if "CUDA" in str(one.message)]
+
+
 def test_real_and_synthetic_are_judged_at_the_same_slices(make: Make) -> None:
     trainer = make(train_data_loader=batches(1), slices_per_axis=3)
     trainer.run()

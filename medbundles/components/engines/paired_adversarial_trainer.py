@@ -56,6 +56,9 @@ class PairedAdversarialTrainer(AdversarialTrainer):
         minimum_tissue: share of a slice that must be tissue for it to be judged.
         gradient_clip: largest norm of a network's gradients, above 0: longer ones are scaled down to it, so that one
             odd block does not undo what was learned; None leaves them as they are.
+        device: where to train.
+        amp: mixed precision in forward passes: float16 with scaled gradients on CUDA, bfloat16 on a CPU (upstream: CUDA
+            alone). Weights, losses and optimizers stay float32.
         mask_key: the batch's key of the tissue mask ``(B, 1, H, W, D)``; without one, tissue is where the target is
             not 0.
         **kwargs: see :class:`monai.engines.AdversarialTrainer`.
@@ -79,6 +82,8 @@ class PairedAdversarialTrainer(AdversarialTrainer):
         minimum_tissue: float = 0.05,
         gradient_clip: float | None = None,
         mask_key: str = "mask",
+        device: str | torch.device,
+        amp: bool = False,
         **kwargs: Any,
     ) -> None:
         if min(adversarial_weight, feature_matching_weight) < 0 or g_train_steps < 1 or d_train_steps < 0:
@@ -102,10 +107,14 @@ class PairedAdversarialTrainer(AdversarialTrainer):
         self.gradient_clip = gradient_clip
         self.mask_key = mask_key
         self.adversarial_loss = adversarial_loss
+        self.mixed_precision = amp
         super().__init__(
             recon_loss_function=recon_loss_function,
             g_loss_function=adversarial_loss.generator,
             d_loss_function=adversarial_loss.discriminator,
+            # MONAI's scalers are CUDA's; bfloat16, which CPUs compute in, has the range of float32 and needs none.
+            amp=amp and torch.device(device).type == "cuda",
+            device=device,
             **kwargs,
         )
 
@@ -209,9 +218,8 @@ class PairedAdversarialTrainer(AdversarialTrainer):
         if not good_enough:
             _step(state.d_optimizer, state.d_scaler, self.gradient_clip)
 
-    @staticmethod
-    def _autocast(engine: Any) -> torch.autocast:
-        return torch.autocast("cuda", enabled=engine.amp, **engine.amp_kwargs)
+    def _autocast(self, engine: Any) -> torch.autocast:
+        return torch.autocast(engine.state.device.type, enabled=self.mixed_precision, **engine.amp_kwargs)
 
 
 def _four(batch: Sequence[Any]) -> tuple[Tensor, Tensor, tuple[Any, ...], dict[str, Any]]:

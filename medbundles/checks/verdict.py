@@ -33,7 +33,7 @@ def refuse(findings: Iterable[Finding], allow: Collection[str] = (), strict: boo
         EnvironmentFailure: the only errors are the machine's (NII015, DCM009).
     """
     judged = apply_allow(findings, allow)
-    refused = [finding for finding in judged if finding.level == "error" or (strict and finding.level == "warning")]
+    refused = [finding for finding in judged if refuses(finding, strict)]
     shown = sorted((finding for finding in judged if finding.level != "note"), key=severity)
     if refused:
         machine = all(finding.code in ENVIRONMENT_CODES for finding in refused)
@@ -65,6 +65,11 @@ def apply_allow(findings: Iterable[Finding], allow: Collection[str] = ()) -> lis
 def severity(finding: Finding) -> int:
     """Return a sort key that puts errors before warnings before notes."""
     return SEVERITY.index(finding.level)
+
+
+def refuses(finding: Finding, strict: bool = False) -> bool:
+    """Tell whether a finding refuses: an error does, under ``strict`` a warning as well."""
+    return finding.level == "error" or (strict and finding.level == "warning")
 
 
 def has_errors(findings: Iterable[Finding]) -> bool:

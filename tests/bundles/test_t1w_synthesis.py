@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from medbundles.io.images import write_volume
 from tests.bundles.conftest import HEAD_CONFIGS, QUICK_HEADS, ROOT, Run
 from tests.bundles.heads import AFFINE, SHAPE, T1W, brain, write_prepared, write_raw
 from tests.bundles.test_lung_nodule_training import wait_for
@@ -169,6 +170,19 @@ def test_scans_without_directions_are_refused_before_anything_is_written(
     assert "DWI001" in result.stderr
     assert "Traceback" not in result.stderr
     assert not list(tmp_path.glob("out/*.nii.gz"))
+
+
+def test_a_scan_whose_fault_shows_in_its_voxels_can_be_left_out(
+    python: Run, trained_heads: Path, tmp_path: Path
+) -> None:
+    write_raw(tmp_path / "scans" / "anna")
+    mask = write_raw(tmp_path / "scans" / "zoe") / "mask.nii.gz"
+    write_volume(mask, np.zeros(SHAPE, np.uint8), AFFINE, overwrite=True)
+    result = infer(python, trained_heads, tmp_path / "scans", tmp_path / "out", "--skip_bad_cases", "True")
+    assert (result.returncode, "Traceback" in result.stderr) == (7, False), result.stderr
+    assert "error[DWI012] case zoe: the brain mask is empty" in result.stderr
+    assert result.stderr.rstrip().endswith("1 case(s) were left out: zoe")
+    assert [path.name for path in (tmp_path / "out").glob("*_t1w.nii.gz")] == ["anna_t1w.nii.gz"]
 
 
 def test_an_output_that_exists_is_not_written_over(python: Run, trained_heads: Path, raw_output: Path) -> None:

@@ -97,6 +97,15 @@ def test_a_prepared_case_is_read_as_it_is(tmp_path: Path) -> None:
     assert "dwi_affine" not in item
 
 
+def test_a_few_missing_numbers_around_a_prepared_case_are_no_brain(tmp_path: Path) -> None:
+    values = np.zeros((12, 12, 12), np.float32)
+    values[5:7, 5:7, 5:7] = 1.5
+    values[0, 0, 0] = np.nan
+    write_volume(tmp_path / "anna_fa.nii.gz", values, np.eye(4))
+    item = LoadDiffusiond(["fa"])({"image": str(tmp_path / "anna_fa.nii.gz"), "case": "anna"})
+    assert (int(item["mask"].sum()), bool(np.isfinite(item["image"]).all())) == (8, True)
+
+
 def test_everything_wrong_with_a_folder_of_scans_is_said_at_once(tmp_path: Path) -> None:
     (write_scan(tmp_path / "anna") / "dwi.bvec").unlink()
     (write_scan(tmp_path / "ben") / "dwi.bval").write_text("0 1000 1000")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,18 +14,17 @@ from monai.transforms import Transform
 
 from medbundles.checks.gradients import B0_THRESHOLD
 from medbundles.checks.nonfinite import repair_nonfinite
+from medbundles.checks.notices import notice
 from medbundles.checks.verdict import apply_allow, has_errors
 from medbundles.components.diffusion import parse_channels
 from medbundles.components.diffusion.brain_mask import as_brain
 from medbundles.components.diffusion.preparation import prepare_scan
 from medbundles.components.resampling import isotropic_grid
 from medbundles.components.transforms.load_volume import LoadVolumed, as_ras_tensor
-from medbundles.errors import DataError
+from medbundles.errors import DataError, Finding
 from medbundles.io.gradients import read_gradients
 from medbundles.io.headers import Geometry
 from medbundles.io.images import Volume, read_volume
-
-logger = logging.getLogger(__name__)
 
 
 class LoadDiffusiond(Transform):
@@ -35,6 +33,7 @@ class LoadDiffusiond(Transform):
     An item with ``dwi``, ``b_values`` and ``b_vectors`` (paths of a raw scan; ``brain`` a mask, if there is one) is
     prepared as ``medbundles prepare dwi_t1w`` does it; ``dwi_affine`` and ``dwi_shape`` then say the scan's own grid.
     An item with ``image`` (paths of a prepared case) is read; what is 0 in all its channels is outside of the mask.
+    What is found without refusing is noticed (:func:`medbundles.checks.notices.notice`).
 
     Args:
         channels: names of the channels, in the network's order.
@@ -61,7 +60,7 @@ class LoadDiffusiond(Transform):
         self.shell = shell
         self.geometry = geometry
         self.allow = tuple(allow)
-        self._load = LoadVolumed(["image"], geometry=geometry, dtype="float32")
+        self._load = LoadVolumed(["image"], geometry=geometry, dtype="float32", repair=True)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the item with its volumes.
@@ -94,7 +93,8 @@ class LoadDiffusiond(Transform):
         # The last axis counts volumes; what is judged is a voxel's neighborhood in space.
         volumes, repaired = repair_nonfinite(np.moveaxis(scan.array, -1, 0), file=path.name)
         if repaired:
-            logger.warning("case %s: %d NaN or infinite voxels were replaced (NII002)", item["case"], repaired)
+            message = f"{repaired} NaN or infinite voxels outside tissue were replaced"
+            notice(Finding("NII002", "warning", message, case=str(item["case"]), file=path.name))
         made = prepare_scan(
             np.moveaxis(volumes, 0, -1),
             scan.affine,
@@ -109,8 +109,7 @@ class LoadDiffusiond(Transform):
         if has_errors(findings):
             raise DataError(findings=[finding for finding in findings if finding.level != "note"])
         for finding in findings:
-            if finding.level == "warning":
-                logger.warning("%s", replace(finding, case=str(item["case"])))
+            notice(replace(finding, case=str(item["case"])))
         image = [as_ras_tensor(Volume(channel, made.affine), path) for channel in made.channels]
         stacked = MetaTensor(torch.cat([channel.as_tensor() for channel in image]))
         stacked.copy_meta_from(image[0])

@@ -71,7 +71,7 @@ class RunData:
             raise DataError(findings=[Finding("TRN011", "error", f"no data folder {self.dataset_dir}", fix)])
         if self.kind == "infer" and self.find_cases is not None:
             good, findings = self.find_cases(self.dataset_dir, allow=self.allow, skip_bad_cases=self.skip_bad_cases)
-            return list(good), refuse(findings, strict=self.strict) if self.strict else list(findings)
+            return self._judge_warnings(good, findings)
         labeled = self.image_target or self.label_values is not None
         if self.channels is None or (self.kind != "infer" and not labeled):
             return [], []
@@ -105,7 +105,17 @@ class RunData:
             skip_bad_cases=self.skip_bad_cases,
             patch_size=self.patch_size,
         )
-        return chosen, [*wrong, *findings]
+        return self._judge_warnings(chosen, [*wrong, *findings])
+
+    def _judge_warnings(
+        self, good: Sequence[Record], findings: Sequence[Finding]
+    ) -> tuple[list[Record], list[Finding]]:
+        """Under ``strict`` refuse cases with warnings, too, or leave them out like those with errors."""
+        warned = {finding.case for finding in findings if self.strict and finding.level == "warning"}
+        kept = [case for case in good if case["case"] not in warned]
+        if warned and (None in warned or not kept or not self.skip_bad_cases):
+            refuse(findings, strict=True)
+        return kept, list(findings)
 
     def _check_records(self, channels: Sequence[str]) -> tuple[list[Record], list[Finding]]:
         labels = self.label_values

@@ -6,10 +6,11 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
+from medbundles.checks import verdict
 from medbundles.components.device import choose_device, select_device
 from medbundles.components.distributed import is_writer, world_size
 from medbundles.components.workflows import endings, preflight
@@ -87,7 +88,8 @@ class RunSession:
 
     Attributes:
         records: after :meth:`begin` the cases of an inference or an evaluation that passed the checks.
-        findings: after :meth:`begin` what the checks noted without refusing.
+        skip_bad_cases: as given.
+        findings: what the checks, and later the reading of cases, noted without refusing the run.
         engine: the ignite engine that runs, for the numbers of a failure; :class:`RunStatus` puts it here.
     """
 
@@ -131,6 +133,7 @@ class RunSession:
         self.resume = resume
         self.allow = tuple(allow or ())
         self.strict = strict
+        self.skip_bad_cases = skip_bad_cases
         self.label_channels = label_channels
         self.checks = tuple(checks or ())
         # Weights trained on other images would be applied without a word.
@@ -206,6 +209,29 @@ class RunSession:
         """Add facts to the run record, such as how many epochs are done; they are written when the run ends."""
         self.facts |= facts
 
+    def admit(self, findings: Sequence[Finding]) -> bool:
+        """Judge what was found while a case was read; say whether the run goes on with it.
+
+        Raises:
+            DataError: the case must not be used, and ``skip_bad_cases`` is false.
+        """
+        self.findings += findings
+        if not self.skip_bad_cases or not any(verdict.refuses(finding, self.strict) for finding in findings):
+            verdict.refuse(findings, strict=self.strict)
+            return True
+        if self.engine is not None:
+            # It counted all cases before the first was read, and would begin anew to get as many.
+            self.engine.state.epoch_length = None
+        return False
+
+    def refuse_all(self) -> NoReturn:
+        """Refuse an inference of which no case is left.
+
+        Raises:
+            DataError: with what was wrong with each.
+        """
+        raise DataError(findings=self._left_out())
+
     def complete(self, engine: Any = None) -> None:
         """Record that the run is done, or how it ended early.
 
@@ -226,7 +252,7 @@ class RunSession:
         self.close("completed")
         if is_writer():
             print(f"{self.called} completed: {self.output_dir}", file=sys.stderr, flush=True)
-        refused = [finding for finding in self.findings if finding.level == "error"]
+        refused = self._left_out()
         if refused:
             cases = sorted({str(finding.case) for finding in refused})
             refuse(PartialFailure(f"{len(cases)} case(s) were left out: {', '.join(cases)}", refused))
@@ -246,10 +272,14 @@ class RunSession:
         """Write the end of the run and let the folder go; only the first call counts."""
         if self._record is None or not endings.forget(self):
             return
-        self._record.content |= self.facts
+        self._record.content |= self.facts | {"findings": [finding.as_dict() for finding in self.findings]}
         produced = (path for pattern in WEIGHT_PATTERNS for path in sorted(self.output_dir.glob(pattern)))
         self._record.finish(status, reason, weights=[*produced, *self.weights])
         self._lock.release()
+
+    def _left_out(self) -> list[Finding]:
+        """Return why cases were left out; what refuses and belongs to none has ended the run already."""
+        return [finding for finding in self.findings if finding.case and verdict.refuses(finding, self.strict)]
 
     def _find_weights(self) -> tuple[Path, ...]:
         given = [self._weights] if isinstance(self._weights, str | os.PathLike | None) else list(self._weights)

@@ -8,6 +8,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ import torch
 from monai.data import DataLoader, MetaTensor
 from monai.transforms import Compose, Transform
 
+from medbundles.components.datasets import mapped_cache
 from medbundles.components.datasets.mapped_cache import MappedCache, read_entry
 from medbundles.components.datasets.mapped_dataset import MappedDataset
+from medbundles.io.workers import start_worker
 
 
 class Load(Transform):
@@ -161,6 +164,37 @@ def test_what_a_killed_process_left_unfinished_is_removed_after_a_day(
     os.utime(unfinished, (time.time() - hours * 3600,) * 2)
     MappedCache(tmp_path / "cache", Load()).build([record])
     assert unfinished.exists() is kept
+
+
+def test_who_stops_the_filling_waits_for_no_scan_that_has_not_begun(
+    record: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes that Ctrl-C and the end of their parent reach in order are started by one function."""
+    said: dict[str, Any] = {}
+
+    class Pool:
+        def __init__(self, count: int, mp_context: Any, initializer: Callable[[], None]) -> None:
+            said.update(initializer=initializer)
+
+        def __enter__(self) -> Pool:
+            return self
+
+        def __exit__(self, *error: object) -> None: ...
+
+        def submit(self, *call: Any) -> Future[Path]:
+            return Future()
+
+        def shutdown(self, **options: bool) -> None:
+            said.update(options)
+
+    def stop(futures: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mapped_cache, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(mapped_cache, "as_completed", stop)
+    with pytest.raises(KeyboardInterrupt):
+        MappedCache(tmp_path / "cache", Load()).build([record, record], workers=2)
+    assert said == {"initializer": start_worker, "cancel_futures": True}
 
 
 def test_a_dataset_returns_what_its_transforms_return(record: dict[str, Any], tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ from medbundles.io.datalist import FILE_KEYS
 from medbundles.io.hashing import sha256_data
 from medbundles.io.sealed import read_sealed, write_sealed
 from medbundles.io.user_cache import user_cache
+from medbundles.io.workers import start_worker
 
 Item = dict[str, Any]
 CONTENT_NAME = "content.json"
@@ -119,11 +120,17 @@ class MappedCache:
             task = progress.add_task(title, total=len(missing))
             if workers > 1 and len(missing) > 1:
                 context = multiprocessing.get_context("spawn")
-                with ProcessPoolExecutor(min(workers, len(missing)), mp_context=context) as pool:
+                count = min(workers, len(missing))
+                with ProcessPoolExecutor(count, mp_context=context, initializer=start_worker) as pool:
                     records = {pool.submit(self.write, record): record for record in missing}
-                    for future in as_completed(records):
-                        self._finish(future, records, workers)
-                        progress.advance(task)
+                    try:
+                        for future in as_completed(records):
+                            self._finish(future, records, workers)
+                            progress.advance(task)
+                    except BaseException:
+                        # Whoever stops, or is refused, waits for the scans under way and not for all of them.
+                        pool.shutdown(cancel_futures=True)
+                        raise
             else:
                 for record in missing:
                     self.write(record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from medbundles.errors import Finding
@@ -16,6 +16,9 @@ SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")
 ENTITY = re.compile(r"(?P<key>[a-z]+)-(?P<value>[A-Za-z0-9]+)")
 # Parts of complex numbers; what is fitted is their magnitude.
 NO_MAGNITUDE = ("phase", "real", "imag")
+MASK = re.compile(r"sub-.*_mask\.nii", re.IGNORECASE)
+# Files that a note names; derivatives may hold thousands.
+MOST_NAMED = 5
 # Folders of a data set that hold no raw data by the standard.
 NOT_RAW = ("derivatives", "sourcedata")
 
@@ -45,6 +48,24 @@ def bids_case(image: Path, root: Path, with_t1w: bool = True) -> tuple[Diffusion
 def is_magnitude(image: Path) -> bool:
     """Tell whether an image is none of a phase or of another part of complex numbers."""
     return _entities(image).get("part") not in NO_MAGNITUDE
+
+
+def unused_masks(root: Path, visible: Iterable[Sequence[Path]], taken: Collection[Path | None]) -> list[Finding]:
+    """Return one note on the masks of diffusion images that no case has, or nothing.
+
+    Args:
+        root: the data set.
+        visible: its files, folder by folder; those of ``derivatives`` are on grids of their own and are never taken.
+        taken: masks that cases have.
+    """
+    masks = [path for files in visible for path in nifti_files(files) if MASK.match(path.name)]
+    unused = [path.relative_to(root).as_posix() for path in masks if path.parent.name == "dwi" and path not in taken]
+    if not unused:
+        return []
+    more = f" and {len(unused) - MOST_NAMED} more" if len(unused) > MOST_NAMED else ""
+    message = f"not taken for the brain: {', '.join(unused[:MOST_NAMED])}{more}"
+    fix = "a mask on its image's grid is taken where it lies beside it as NAME_desc-brain_mask.nii.gz"
+    return [Finding("NII008", "note", message, f"{fix}, the image being NAME_dwi.nii.gz")]
 
 
 def _choose_mask(image: Path, name: str) -> tuple[Path | None, list[Finding]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from medbundles.errors import DataError, Finding
-from medbundles.io.diffusion_bids import NOT_RAW, bids_case, bids_images, is_magnitude
+from medbundles.io.diffusion_bids import NOT_RAW, bids_case, bids_images, is_magnitude, unused_masks
 from medbundles.io.diffusion_case import DiffusionCase, is_hidden, nifti_files
 from medbundles.io.diffusion_folders import folder_cases, is_diffusion
 
@@ -37,10 +37,14 @@ def find_diffusion_cases(root: Path, *, with_t1w: bool = True) -> tuple[list[Dif
     else:
         found = [folder_cases(folder, with_t1w) for folder in _case_folders(root)]
     cases = [case for of_one, _ in found for case in of_one]
-    left = _left_out(root, {case.dwi for case in cases})
+    visible = list(_visible_files(root))
+    left = _left_out(root, visible, {case.dwi for case in cases})
     if not cases:
         raise DataError(findings=[_nothing(root, left)])
-    return cases, [*(finding for _, findings in found for finding in findings), *_left_out_findings(left, bool(images))]
+    findings = [finding for _, of_one in found for finding in of_one]
+    if images:
+        findings += unused_masks(root, visible, {case.mask for case in cases})
+    return cases, [*findings, *_left_out_findings(left, bool(images))]
 
 
 def _case_folders(root: Path) -> list[Path]:
@@ -49,10 +53,10 @@ def _case_folders(root: Path) -> list[Path]:
     return [root, *sorted(path for path in root.iterdir() if path.is_dir() and not is_hidden(path))]
 
 
-def _left_out(root: Path, taken: set[Path]) -> list[Path]:
+def _left_out(root: Path, visible: Iterable[list[Path]], taken: set[Path]) -> list[Path]:
     """Return diffusion images that no case has, and gradients beside images of other names."""
     left: list[Path] = []
-    for files in _visible_files(root):
+    for files in visible:
         images = nifti_files(files)
         tables = [path for path in files if path.suffix in (".bval", ".bvec") or path.name == "bvecs"]
         if not images or not tables:

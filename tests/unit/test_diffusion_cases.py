@@ -235,6 +235,28 @@ def test_a_bids_mask_of_something_else_is_not_the_brain(layout: Layout, mask: st
     assert case.mask is None
 
 
+@pytest.mark.parametrize(
+    "unused",
+    [
+        "sub-01/dwi/sub-01_run-1_mask",  # beside the one that is taken
+        "sub-01/dwi/sub-01_run-2_desc-brain_mask",  # of a run that is not there
+        "derivatives/x/sub-01/dwi/sub-01_run-1_desc-brain_mask",
+    ],
+)
+def test_a_bids_mask_that_is_not_taken_is_named_in_a_note(layout: Layout, unused: str) -> None:
+    name = "sub-01_run-1"
+    root = layout(*bids("sub-01", name), f"sub-01/dwi/{name}_desc-brain_mask.nii.gz", f"{unused}.nii.gz")
+    (case,), (note,) = find_diffusion_cases(root)
+    assert case.mask == root / f"sub-01/dwi/{name}_desc-brain_mask.nii.gz"
+    assert (note.level, f"not taken for the brain: {unused}.nii.gz;" in str(note)) == ("note", True)
+
+
+def test_of_many_masks_that_are_not_taken_a_few_are_named(layout: Layout) -> None:
+    masks = [f"derivatives/x/sub-01/dwi/sub-01_run-{number}_mask.nii.gz" for number in range(9)]
+    _, (note,) = find_diffusion_cases(layout(*bids("sub-01", "sub-01"), *masks))
+    assert note.message.endswith("sub-01_run-4_mask.nii.gz and 4 more")
+
+
 def test_a_t1w_of_no_session_serves_all_that_have_none(layout: Layout) -> None:
     root = layout(*bids("sub-01/ses-2", "sub-01_ses-2"), "sub-01/anat/sub-01_T1w.nii.gz")
     (case,), (note,) = find_diffusion_cases(root)

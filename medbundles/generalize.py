@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medbundles.checks.config_text import check_file
 from medbundles.checks.sites import check_sites
 from medbundles.checks.verdict import refuse
+from medbundles.command_files import configuration_files
 from medbundles.errors import ConfigurationError, Finding, Interrupted, MedbundlesError, OutputConflict, Terminated
 from medbundles.io.atomic import atomic_path, write_csv, write_json, write_text
 from medbundles.io.datalist import CHANNELS_KEY, DATALIST_NAME, Record, listed_channels, read_datalist, records
@@ -67,7 +69,8 @@ def generalize(experiment: Experiment) -> dict[str, dict[str, Any]]:
         figure (``generalization.png``) lie in the output folder.
 
     Raises:
-        ConfigurationError: too few people at the target site, a folder that is given twice, or another grid.
+        ConfigurationError: too few people at the target site, a folder that is given twice, another grid, or an overlay
+            or configuration file that cannot be used.
         DataError: images of the target among those trained on (NII014), or channels that are not there (NII008).
         OutputConflict: an output folder of another experiment.
         MedbundlesError: one of the commands refused or failed, with its exit code; it has said why.
@@ -250,15 +253,30 @@ def _refuse_sites(experiment: Experiment, people: Sequence[Record]) -> None:
 
 
 def _channels(experiment: Experiment) -> list[str] | None:
-    """Return what the networks take: the trainings' own ``--channels``, else the bundle's."""
+    """Return what the networks take: the trainings' own ``--channels``, else what the last of their files says."""
     import yaml
 
     chosen = [yaml.safe_load(value) for name, value in option_pairs(experiment.train) if name == "channels"]
     if not chosen:
-        config = yaml.safe_load((bundle_folder(experiment.bundle) / "configs" / "train.yaml").read_text("utf-8"))
-        chosen = [config.get("channels")]
+        contents = [yaml.safe_load(file.read_text("utf-8")) for file in _training_files(experiment)]
+        chosen = [content["channels"] for content in contents if "channels" in content] or [None]
     names = [chosen[-1]] if isinstance(chosen[-1], str) else chosen[-1]
     return [str(name) for name in names] if isinstance(names, list) else None
+
+
+def _training_files(experiment: Experiment) -> list[Path]:
+    """Return the configuration files of the trainings.
+
+    Raises:
+        ConfigurationError: an unknown overlay or an absent file (CFG001), or one that cannot be read (CFG003).
+    """
+    options = option_pairs(experiment.train)
+    overlays = [value for name, value in options if name == "overlay"]
+    extra = [Path(value) for name, value in options if name == "config_file"]
+    files = configuration_files("train", bundle_folder(experiment.bundle), overlays, extra)
+    if findings := [finding for file in files for finding in check_file(file)]:
+        raise ConfigurationError(findings=findings)
+    return files
 
 
 def _training_of(folder: Path) -> list[Record]:
@@ -270,7 +288,7 @@ def _training_of(folder: Path) -> list[Record]:
 def _refuse_other(experiment: Experiment, tuning: Sequence[Record], testing: Sequence[Record]) -> None:
     """Refuse to mix the results of two experiments in one folder (TRN005)."""
     folders = [folder.resolve() for folder in (experiment.first, experiment.second, experiment.target)]
-    facts = {
+    facts: dict[str, Any] = {
         "bundle": experiment.bundle,
         "folders": [str(folder) for folder in folders],
         # Data that were prepared anew in the same place are others; so are those of a record that does not say.
@@ -280,6 +298,9 @@ def _refuse_other(experiment: Experiment, tuning: Sequence[Record], testing: Seq
         "tuning": sorted(str(record["case"]) for record in tuning),
         "testing": sorted(str(record["case"]) for record in testing),
     }
+    if files := _training_files(experiment)[1:]:
+        # The words only name them.
+        facts["files"] = {file.name: sha256_file(file) for file in files}
     path = experiment.output / "experiment.json"
     if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != facts:
         message = f"{experiment.output} holds another experiment (other folders, data, keys or cases)"

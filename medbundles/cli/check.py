@@ -36,7 +36,7 @@ def check(
     Ends with 0, or with 3 when something must not be used as it is.
     """
     from medbundles.checks.verdict import apply_allow, refuse
-    from medbundles.cli.run import configuration_files
+    from medbundles.command_files import configuration_files
     from medbundles.registry import bundle_folder
 
     files = configuration_files("train", bundle_folder(name), overlay or (), ())

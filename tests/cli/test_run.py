@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from medbundles.cli.overrides import texts_to_lists
-from medbundles.cli.run import configuration_files
+from medbundles.command_files import configuration_files
 from medbundles.errors import ConfigurationError
 from medbundles.io.images import write_volume
 

@@ -14,7 +14,7 @@ import typer
 import yaml
 
 from medbundles.cli import app
-from medbundles.cli.run import FILES
+from medbundles.command_files import FILES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = [

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from medbundles import generalize as subject
+from medbundles.cli import app
 from medbundles.errors import ConfigurationError, DataError, Interrupted, OutputConflict, Terminated
 from medbundles.generalize import Experiment, deal_target, generalize, labels_of
 
@@ -236,6 +238,66 @@ def test_channels_that_are_not_trained_on_may_lack(tmp_path: Path, experiment: E
     poor = write_folder(tmp_path / "poor", 6, channels=["mean_b0", "mean_dwi"])
     generalize(replace(among(experiment, target=poor), train=("--channels", "[mean_dwi]")))
     assert len(calls) == 6
+
+
+@pytest.mark.parametrize("written", ["--fine_tune_epochs", "--fine-tune-epochs"])
+def test_options_are_written_like_keys_or_with_dashes(
+    written: str, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Experiment] = []
+    monkeypatch.setattr(
+        subject, "generalize", lambda one: asked.append(one) or subject.publish(one.output, {"x": SUMMARY})
+    )
+    folders = ("--first", "a", "--second", "c", "--target", "b", "--output", str(experiment.output))
+    result = CliRunner().invoke(app, ["generalize", "x", *folders, "--overlay", "smoke", written, "2"])
+    assert result.exit_code == 0, result.output
+    assert (asked[0].fine_tune[:2], asked[0].train) == (("--max_epochs", "2"), ("--overlay", "smoke"))
+
+
+def write_config(experiment: Experiment, text: str) -> tuple[str, str]:
+    path = experiment.output.with_name("mine.yaml")
+    path.write_text(text)
+    return "--config_file", str(path)
+
+
+def test_a_configuration_file_says_what_the_networks_take(
+    tmp_path: Path, experiment: Experiment, calls: list[str]
+) -> None:
+    poor = write_folder(tmp_path / "poor", 6, channels=["mean_b0", "mean_dwi"])
+    words = write_config(experiment, "channels: [mean_dwi]")
+    generalize(replace(among(experiment, target=poor), train=words))
+    assert all(" ".join(words) in call for call in calls if call.startswith("train"))
+
+
+def test_channels_of_a_configuration_file_that_a_site_lacks_are_refused(
+    tmp_path: Path, experiment: Experiment, calls: list[str]
+) -> None:
+    poor = write_folder(tmp_path / "poor", 6, channels=["mean_b0", "mean_dwi"])
+    with pytest.raises(DataError, match=r"NII008.*--target has no channel fa,"):
+        generalize(replace(among(experiment, target=poor), train=write_config(experiment, "channels: [mean_b0, fa]")))
+    assert calls == []
+
+
+def test_a_changed_configuration_file_makes_another_experiment(experiment: Experiment, calls: list[str]) -> None:
+    generalize(replace(experiment, train=write_config(experiment, "max_epochs: 1")))
+    with pytest.raises(OutputConflict, match="another experiment"):
+        generalize(replace(experiment, train=write_config(experiment, "max_epochs: 2")))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--overlay", "smok"), "CFG001.*smoke"),
+        (("--config_file", "absent.yaml"), "CFG001.*absent.yaml"),
+        (("--config_file", __file__), "CFG003.*cannot be read"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_before_anything_runs(
+    experiment: Experiment, calls: list[str], words: tuple[str, str], said: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        generalize(replace(experiment, train=words))
+    assert calls == []
 
 
 @pytest.mark.parametrize("name", ["datalist.json", "fingerprint.json"])

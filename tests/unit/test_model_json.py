@@ -174,6 +174,18 @@ def test_a_model_of_other_images_than_the_bundle_s_is_refused(tmp_path: Path) ->
         run.begin()
 
 
+@pytest.mark.parametrize("channels", ["ct", 3])
+def test_channels_that_are_no_list_are_refused_in_one_line(tmp_path: Path, channels: Any) -> None:
+    file = weights(tmp_path, MODEL | {"image_channels": channels})
+    run = RunSession(
+        "infer", "tiny", tmp_path / "run", device="cpu", weights=file, channels=channels, expected={"bundle": "tiny"}
+    )
+    with pytest.raises(ConfigurationError) as refusal:
+        run.begin()
+    (finding,) = refusal.value.findings
+    assert finding.message == f"image_channels is {channels!r}, expected a list of names, each once"
+
+
 def test_a_run_is_refused_before_it_starts(tmp_path: Path) -> None:
     file = weights(tmp_path, MODEL | {"preprocessing": {"slices": 4}})
     with pytest.raises(ConfigurationError, match=r"CFG004.*slices is 4"):

@@ -90,6 +90,11 @@ def test_an_inferer_that_is_absent_or_wants_other_volumes_is_left_alone(inferer:
     rehearse(parser(inferer=inferer), "infer", ["ct"], labeled=False)
 
 
+def test_a_postprocessing_that_cannot_be_built_is_refused_before_an_inference() -> None:
+    saving = {"_target_": "medbundles.components.transforms.SaveSynthesisd", "output_dir": "o", "mean": 1, "std": 0}
+    assert "postprocessing cannot be built: mean must be" in said_of(parser(postprocessing=saving), "infer")
+
+
 def test_a_target_that_is_no_label_is_not_guessed() -> None:
     rehearse(parser(UNET | {"out_channels": 2}), "train", ["ct"], labeled=False)
 

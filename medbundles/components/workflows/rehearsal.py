@@ -23,6 +23,7 @@ from medbundles.errors import MISFITS, ConfigurationError, Finding, MedbundlesEr
 NETWORK = "network_def"
 LOSS = "train::trainer::loss_function"
 DISCRIMINATOR = "discriminator"
+POSTPROCESSING = "postprocessing"
 INFERERS = {"train": "validate::inferer", "evaluate": "validate::inferer", "infer": "inferer"}
 # Batches of more pixels are tried smaller first; what every network of the field takes, by number of axes.
 LARGEST_BATCH = 1 << 15
@@ -43,7 +44,7 @@ def rehearse(
 
     Args:
         parser: is evaluating the configuration.
-        kind: ``train`` tries training patches and the loss as well.
+        kind: ``train`` tries training patches and the loss as well, ``infer`` builds the postprocessing.
         channels: the images' names; ``None`` where the bundle does not say.
         labeled: whether targets are labels, which the loss has to take.
         label_channels: channels of a label, as the preprocessing leaves it.
@@ -56,6 +57,8 @@ def rehearse(
     network = _built(parser, NETWORK, findings)
     inferer = _built(parser, INFERERS[kind], findings)
     loss = _built(parser, LOSS, findings) if kind == "train" else None
+    if kind == "infer":
+        _built(parser, POSTPROCESSING, findings)  # takes from model.json what no other part asks for
     if isinstance(network, nn.Module) and not findings:
         with _unchanged(network):
             if kind == "train":

@@ -123,6 +123,8 @@ class RunSession:
         find_cases: CaseFinder | None = None,
         called: str | None = None,
     ) -> None:
+        if not isinstance(channels, Sequence):
+            channels = None  # from a model.json that says 3 or null; its own check refuses that by its name
         self.kind = kind
         self.called = called or kind
         self.bundle = bundle

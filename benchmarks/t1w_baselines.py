@@ -30,7 +30,7 @@ from medbundles.components.transforms import LoadVolumed
 from medbundles.io.datalist import Part, listed_channels, records
 
 BUNDLE = "t1w_synthesis"
-FIGURES = {"mae": "quality", "psnr": "quality", "ssim": "quality", "correlation": "quality", "tissue_dice": "tissue"}
+FIGURES = {name: "quality" for name in ("mae", "psnr", "ssim", "correlation", "sharpness")} | {"tissue_dice": "tissue"}
 LEVELS = np.linspace(0, 100, 1001)
 
 Floats = npt.NDArray[np.floating[Any]]

@@ -21,6 +21,7 @@ COLUMNS = {
     "psnr": ("quality", "PSNR, dB", 1),
     "ssim": ("quality", "SSIM", 3),
     "correlation": ("quality", "correlation", 3),
+    "sharpness": ("quality", "sharpness", 2),
     "tissue_dice": ("tissue", "tissue Dice", 3),
 }
 

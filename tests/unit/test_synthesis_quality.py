@@ -12,6 +12,7 @@ import torch.multiprocessing
 from monai.data.meta_tensor import MetaTensor
 from monai.data.utils import list_data_collate
 from monai.engines.evaluator import SupervisedEvaluator
+from scipy import ndimage
 
 from medbundles.components.handlers.curves import panels_of
 from medbundles.components.handlers.metric_tables import MetricTables, headlines
@@ -102,6 +103,24 @@ def test_a_wrong_contrast_is_an_error_though_all_else_is_right() -> None:
     assert row["correlation"] == pytest.approx(1.0)
 
 
+def test_sharpness_is_how_steep_the_prediction_is_beside_the_real_volume() -> None:
+    _, real, mask = volumes()
+    assert measured(0.4 * real + 3.0, real, mask)["sharpness"] == pytest.approx(0.4)
+    blurred = ndimage.gaussian_filter(real, 1.0)
+    assert measured(blurred, real, mask)["sharpness"] < 0.5
+
+
+def test_sharpness_does_not_see_the_edge_of_the_mask() -> None:
+    _, _, mask = volumes()
+    ramp = np.arange(SHAPE[0], dtype=float)[:, None, None] * np.ones(SHAPE)
+    assert measured(2 * ramp + 100, ramp, mask)["sharpness"] == pytest.approx(2.0)
+
+
+def test_a_mask_without_an_inside_has_no_sharpness() -> None:
+    flat = np.random.default_rng(0).normal(size=(9, 9, 1))
+    assert measured(2 * flat, flat, np.ones_like(flat))["sharpness"] is None
+
+
 def test_a_perfect_prediction_has_no_error_and_no_psnr() -> None:
     _, real, mask = volumes()
     row = measured(real, real, mask)
@@ -111,7 +130,7 @@ def test_a_perfect_prediction_has_no_error_and_no_psnr() -> None:
 def test_a_constant_real_volume_has_errors_only() -> None:
     prediction, _, mask = volumes()
     row = measured(prediction, 0.5 * mask, mask)
-    assert [key for key, value in row.items() if value is None] == ["psnr", "ssim", "correlation"]
+    assert [key for key, value in row.items() if value is None] == ["psnr", "ssim", "correlation", "sharpness"]
 
 
 def test_the_summary_leaves_out_and_counts_what_is_undefined() -> None:
@@ -120,7 +139,7 @@ def test_the_summary_leaves_out_and_counts_what_is_undefined() -> None:
     metric.update(tensors(prediction, real, mask))
     metric.update(tensors(np.ones(SHAPE), real, mask))
     summary = metric.summary()
-    assert summary["undefined"] == {"mae": 0, "mse": 0, "psnr": 0, "ssim": 0, "correlation": 1}
+    assert summary["undefined"] == {"mae": 0, "mse": 0, "psnr": 0, "ssim": 0, "correlation": 1, "sharpness": 0}
     assert summary["correlation"] == metric.table()[0]["correlation"]
 
 

@@ -29,6 +29,7 @@ class QualityRow:
         psnr: peak signal-to-noise ratio ``10 log10(data_range^2 / mse)``, dB.
         ssim: structural similarity, at most 1.
         correlation: Pearson's, -1 to 1.
+        sharpness: median steepness of the prediction by that of the real volume; below 1 it is smoother.
     """
 
     case: str
@@ -39,6 +40,7 @@ class QualityRow:
     psnr: float
     ssim: float
     correlation: float
+    sharpness: float
 
     def as_dict(self) -> dict[str, Any]:
         """Return the table's columns; an undefined figure is None (an empty field)."""
@@ -46,7 +48,7 @@ class QualityRow:
 
 
 class SynthesisQuality(MaskedPairMetric[QualityRow]):
-    """Errors, PSNR, SSIM and correlation of a synthetic volume inside the mask, in the units of the real one.
+    """Errors, PSNR, SSIM, correlation and sharpness of a synthetic volume inside the mask, in the real one's units.
 
     The real volume is z-scored inside the mask; the prediction is taken as it comes out and not standardized again, so
     that a wrong brightness or contrast counts as an error. The data range of PSNR and SSIM is that of the case's real
@@ -54,14 +56,15 @@ class SynthesisQuality(MaskedPairMetric[QualityRow]):
     (Wang et al., 2004); its map is averaged over the mask's voxels, with 0 in both volumes outside of the mask.
 
     :meth:`compute` returns the mean MAE over cases: lower is better, which ``lower_is_better`` of
-    :class:`medbundles.components.handlers.ResumableCheckpoint` tells the evaluator. PSNR is undefined where both
-    volumes are the same, PSNR and SSIM where the real one is constant, the correlation where either is.
+    :class:`medbundles.components.handlers.ResumableCheckpoint` tells the evaluator. Sharpness is taken from
+    differences between neighbors, per voxel, where all neighbors lie inside the mask. PSNR is undefined where both
+    volumes are the same, PSNR, SSIM and sharpness where the real one is constant, the correlation where either is.
 
     Args:
         output_transform: see :class:`MaskedPairMetric`.
     """
 
-    figures: ClassVar[tuple[str, ...]] = ("mae", "mse", "psnr", "ssim", "correlation")
+    figures: ClassVar[tuple[str, ...]] = ("mae", "mse", "psnr", "ssim", "correlation", "sharpness")
     score_name: ClassVar[str] = "mae"
 
     def __init__(self, output_transform: Callable[[Any], Any] | None = None) -> None:
@@ -82,6 +85,7 @@ class SynthesisQuality(MaskedPairMetric[QualityRow]):
             psnr=float(10.0 * np.log10(span**2 / mse)) if span and mse else np.nan,
             ssim=float(np.mean(similarity)),
             correlation=_correlation(synthetic, real),
+            sharpness=_sharpness(pair),
         )
 
 
@@ -115,3 +119,17 @@ def _correlation(first: Floats, second: Floats) -> float:
     if np.ptp(first) == 0.0 or np.ptp(second) == 0.0:
         return float("nan")
     return float(np.corrcoef(first, second)[0, 1])
+
+
+def _sharpness(pair: MaskedPair) -> float:
+    within = ndimage.binary_erosion(pair.mask)
+    if not within.any():
+        return float("nan")
+    ours, theirs = (np.median(_steepness(volume)[within]) for volume in (pair.synthetic, pair.real))
+    return float(ours / theirs) if theirs else float("nan")
+
+
+def _steepness(volume: Floats) -> Floats:
+    """Return the length of the gradient per voxel, from central differences."""
+    slopes = [ndimage.correlate1d(volume, [-0.5, 0.0, 0.5], axis) for axis in range(volume.ndim)]
+    return np.asarray(np.linalg.norm(slopes, axis=0))

@@ -12,6 +12,7 @@ from torch import nn
 
 from medbundles.components.networks.weights import load_weights, read_weights
 from medbundles.errors import ConfigurationError, DataError, UntrustedContent
+from medbundles.formats import write_safetensors
 
 
 def network(seed: int = 0) -> nn.Linear:
@@ -33,6 +34,12 @@ def test_safetensors_and_torch_files_hold_the_same_weights(tmp_path: Path) -> No
         loaded = network(2)
         load_weights(loaded, tmp_path / name)
         assert torch.equal(loaded.weight, network(1).weight)
+
+
+def test_safetensors_that_we_write_may_be_read_by_whoever_may_read_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    write_safetensors(tmp_path / "model.safetensors", network().state_dict())
+    assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_weights_saved_from_a_wrapped_network_lose_the_wrappers_name(tmp_path: Path) -> None:

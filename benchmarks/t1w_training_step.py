@@ -1,7 +1,7 @@
 """A training step of the 3D generator as the bundle makes it against the default memory format, same network, one run.
 
     python benchmarks/t1w_training_step.py
-    OMP_NUM_THREADS=2 python benchmarks/t1w_training_step.py --channels 8 --features 32 32 64 128 256 32
+    python benchmarks/t1w_training_step.py --channels 8 --features 32 32 64 128 256 32
 
 A step is one 64 x 64 x 64 block: forward, masked mean absolute error, backward, Adam. Rounds alternate; ratios are the
 median of the paired ones. The floor is the time that the step's multiplications take at the rate of a large matrix

@@ -58,6 +58,8 @@ def allowed_options(words: list[str]) -> set[str]:
     options = {name.lstrip("-") for parameter in COMMANDS[command].params for name in parameter.opts}
     if command in FILES:
         return options | keys(*FILES[command])
+    if command == "generalize":  # it passes keys on to its trainings
+        return options | keys(*FILES["train"])
     if command in {"prepare", "samples"}:
         module = importlib.import_module(f"medbundles.{command}.{words[2]}")
         function = getattr(module, {"prepare": "prepare", "samples": "write_samples"}[command])

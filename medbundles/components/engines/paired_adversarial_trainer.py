@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from medbundles.components.distributed import agreed, world_size
 from medbundles.components.losses.adversarial import AdversarialLoss, feature_matching_loss
+from medbundles.components.mixed_precision import mixed_precision
 from medbundles.components.networks.slice_discriminator import select_slices
 from medbundles.components.networks.unwrap import unwrapped
 from medbundles.errors import ConfigurationError
@@ -218,8 +219,8 @@ class PairedAdversarialTrainer(AdversarialTrainer):
         if not good_enough:
             _step(state.d_optimizer, state.d_scaler, self.gradient_clip)
 
-    def _autocast(self, engine: Any) -> torch.autocast:
-        return torch.autocast(engine.state.device.type, enabled=self.mixed_precision, **engine.amp_kwargs)
+    def _autocast(self, engine: Any) -> AbstractContextManager[None]:
+        return mixed_precision(engine.state.device.type, self.mixed_precision, **engine.amp_kwargs)
 
 
 def _four(batch: Sequence[Any]) -> tuple[Tensor, Tensor, tuple[Any, ...], dict[str, Any]]:

@@ -70,7 +70,7 @@ def export_bundle(
         overwrite: whether an existing zip may be replaced.
 
     Raises:
-        ConfigurationError: unknown bundle or format.
+        ConfigurationError: unknown bundle or format, or an output that is no folder.
         DataError: no weights, or damaged ones.
         UntrustedContent: the weights hold more than tensors.
         EnvironmentFailure: the extra ``onnx`` is missing, or the disk is full.
@@ -78,6 +78,10 @@ def export_bundle(
     """
     bundle = bundle_folder(name)
     title = bundle.resolve().name
+    if Path(output).suffix == ".zip" and not Path(output).is_dir():
+        fix = f"pass {Path(output).parent} to get {Path(output).parent / title}.zip"
+        message = f"--output is the folder of the zip, which is named after its bundle; found {output}: {fix}"
+        raise ConfigurationError(message)
     target = Path(output) / f"{title}.zip"
     if target.exists() and not overwrite:
         raise OutputConflict(f"{target} exists; choose another folder or pass --overwrite")

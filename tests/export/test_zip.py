@@ -124,6 +124,12 @@ def test_weights_with_nan_are_refused(run_folder: Path, tmp_path: Path) -> None:
         export_bundle(BUNDLE, tmp_path / "out", folder)
 
 
+def test_the_name_of_a_zip_is_no_folder(run_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=rf"folder of the zip.*pass {tmp_path} to get .*{BUNDLE}\.zip"):
+        export_bundle(BUNDLE, tmp_path / "mine.zip", run_folder)
+    assert not (tmp_path / "mine.zip").exists()
+
+
 def test_a_misspelt_format_is_refused(run_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"onxx.*there is: safetensors, torchscript, onnx"):
         export_bundle(BUNDLE, tmp_path, run_folder, formats=[*FORMATS, "onxx"])

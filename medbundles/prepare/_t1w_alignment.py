@@ -78,10 +78,10 @@ def place_t1w(t1w: Volume, scan: FittedScan, register: bool, file: str) -> Place
         file: the T1w's name, for messages.
     """
     alignment = align_rigidly(t1w.array, t1w.affine, scan.b0, scan.affine, scan.maps.mask)
-    moved = register and alignment.information_after > alignment.information_before
-    if moved:
+    if register:  # also where the first search found nothing: a millimeter or two it may not see
         target = tissue_contrast(scan.maps)
         alignment = refine_rigidly(alignment, t1w.array, t1w.affine, target, scan.affine, scan.maps.mask)
+    moved = register and alignment.information_after > alignment.information_before
     brain = to_world(scan.affine, np.argwhere(scan.maps.mask))
     head, head_affine = find_head(t1w)
     before = share_inside(brain, head, head_affine)

@@ -71,6 +71,12 @@ def test_a_refinement_that_goes_astray_leaves_the_first_place(monkeypatch: pytes
     assert found.transform == pytest.approx(moved)
 
 
+def test_a_refinement_that_only_worsens_leaves_the_t1w_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registration, "_search", lambda *_: movement(0.0, (0.0, 9.0, 0.0)))
+    found = refine_rigidly(Alignment(movement(0.0, (8.0, 0.0, 0.0)), 8.0, 1.0, 1.0, 1.0), *blurred_pair(np.eye(4)))
+    assert found.displacement_mm == 0.0
+
+
 def movement(angle_degrees: float, shift_mm: tuple[float, float, float]) -> Affine:
     cosine, sine = np.cos(np.deg2rad(angle_degrees)), np.sin(np.deg2rad(angle_degrees))
     moved = np.eye(4)

@@ -31,7 +31,7 @@ from medbundles.components.diffusion import registration
 from medbundles.errors import ConfigurationError, DataError
 from medbundles.io.datalist import read_datalist
 from medbundles.io.diffusion_channels import DEFAULT
-from medbundles.prepare import _dwi_case
+from medbundles.prepare import _dwi_case, _t1w_alignment
 from medbundles.prepare.dwi_t1w import prepare
 
 pytest.importorskip("dipy", reason="the extra dwi is not installed")
@@ -238,6 +238,18 @@ def test_a_displaced_t1w_is_refused_and_mended_by_registration(tmp_path: Path, m
     assert np.corrcoef(mended[mask], TinyHead(1).t1w(DWI_AFFINE, DWI_SHAPE)[mask])[0, 1] > 0.85
     alignment = content(tmp_path / "out")["cases"]["anna"]["alignment"]
     assert alignment["overlap_after"] > alignment["overlap_before"]
+    assert alignment["information_after"] > alignment["information_before"]
+
+
+def test_a_t1w_that_the_first_search_leaves_is_refined_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    still = registration.Alignment(np.eye(4), 0.0, 1.0, 1.1, 1.1)
+    monkeypatch.setattr(_t1w_alignment, "align_rigidly", lambda *_: still)
+    write_case(tmp_path / "moved", "anna", TinyHead(1, shift_mm=(2.0, -1.0, 1.0)))
+    prepare(tmp_path / "moved", tmp_path / "out", channels="fa", register=True, workers=1)
+    alignment = content(tmp_path / "out")["cases"]["anna"]["alignment"]
+    assert alignment["registered"]
     assert alignment["information_after"] > alignment["information_before"]
 
 

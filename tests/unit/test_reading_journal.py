@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from medbundles.components.datasets import CaseDataset, MappedCache
-from medbundles.components.datasets.reading_journal import naming
+from medbundles.components.datasets.reading_journal import ReadingJournal, last_read_by_the_dead, naming
 from medbundles.errors import DataError, EnvironmentFailure, Finding
 
 
@@ -29,6 +32,15 @@ def test_a_refusal_without_a_case_gets_its_name_and_keeps_its_code() -> None:
 
 def test_a_record_without_a_name_is_read_all_the_same() -> None:
     assert CaseDataset([{"image": 1}])[0] == {"image": 1}
+
+
+def test_a_worker_that_is_about_to_end_is_waited_for() -> None:
+    journal = ReadingJournal([{"case": "A"}])
+    worker = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(0.1,))
+    worker.start()
+    journal._rows[0] = torch.tensor([worker.pid, 0])
+    assert last_read_by_the_dead(patience=0.0) == []
+    assert last_read_by_the_dead(patience=30.0) == ["A"]
 
 
 @pytest.mark.slow

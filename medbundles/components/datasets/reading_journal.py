@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from medbundles.errors import DataError, Finding, MedbundlesError, causes, origi
 
 # Rows of the table; workers of a higher number share them.
 MOST_WORKERS = 256
+PATIENCE = 2.0
 # What code raises that is wrong whatever it reads: a traceback helps, the case is only mentioned.
 MISTAKES = (AttributeError, AssertionError, ImportError, NameError, NotImplementedError, TypeError)
 
@@ -63,10 +65,19 @@ def last_read(processes: Collection[int]) -> list[str]:
     return sorted({case for journal in _journals for process, case in journal.last_read() if process in processes})
 
 
-def last_read_by_the_dead() -> list[str]:
-    """Return the cases that loader workers read last that live no more."""
-    living = {child.pid for child in multiprocessing.active_children()}
-    return sorted({case for journal in _journals for process, case in journal.last_read() if process not in living})
+def last_read_by_the_dead(patience: float = PATIENCE) -> list[str]:
+    """Return the cases that loader workers read last that live no more.
+
+    Args:
+        patience: seconds to wait for one: its line may be cut a moment before it is gone.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        living = {child.pid for child in multiprocessing.active_children()}
+        cases = {case for journal in _journals for process, case in journal.last_read() if process not in living}
+        if cases or time.monotonic() > deadline:
+            return sorted(cases)
+        time.sleep(0.02)
 
 
 def case_of(record: Any) -> str:

@@ -90,7 +90,7 @@ def refine_rigidly(
     scan with slices of 4.2 mm the T1w then lay .4 mm off, not 1.4 (measured along the slices by correlation).
 
     Args:
-        coarse: what :func:`align_rigidly` found; comes back where nothing better is found.
+        coarse: what :func:`align_rigidly` found; it or the place the T1w had comes back where nothing better is found.
         t1w: ``(X, Y, Z)``.
         t1w_affine: of its voxels.
         target: what it is brought to, ``(X, Y, Z)``.
@@ -104,7 +104,7 @@ def refine_rigidly(
     found = [coarse.transform]
     for _ in range(FINE_ROUNDS):
         found.append(pair.search(FINE_PIPELINE, found[-1], FINE_LEVELS, AROUND_BRAIN_FINE_MM, centered=True))
-    return pair.alignment(max(found, key=pair.information))
+    return pair.alignment(max([np.eye(4), *found], key=pair.information))
 
 
 @dataclass(frozen=True)

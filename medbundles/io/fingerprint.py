@@ -41,7 +41,7 @@ def target_statistics(dataset_dir: str | os.PathLike[str]) -> dict[str, float]:
     What a network makes is brought back to intensities by these, never by those of the case it is applied to.
     """
     found = read_fingerprint(dataset_dir).get("t1w") or {}
-    return {name: float(found[name]) for name in ("mean", "std") if name in found}
+    return {name: float(found[name]) for name in ("mean", "std") if found.get(name) is not None}
 
 
 def network_grid(dataset_dir: str | os.PathLike[str]) -> float | str:

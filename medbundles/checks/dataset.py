@@ -51,7 +51,7 @@ def check_dataset(
         All findings, errors first.
 
     Raises:
-        DataError: there is no data list or no record (TRN011).
+        DataError: there is no data list, no record, or none to train on or to validate with for this fold (TRN011).
     """
     parts = _parts(dataset_dir, fold, channels)
     everything = [record for part in parts.values() for record in part]
@@ -232,7 +232,7 @@ def _parts(dataset_dir: str | os.PathLike[str], fold: int | None, channels: Sequ
     parts: dict[str, list[Record]] = {}
     if fold is None:
         parts = {f"fold {number}": records(dataset_dir, "validation", number, channels) for number in folds}
-    elif lists["training"]:
+    else:
         named: tuple[Part, ...] = ("training", "validation")
         parts = {name: records(dataset_dir, name, fold, channels) for name in named}
     if lists["testing"]:

@@ -11,6 +11,7 @@ import pytest
 
 from medbundles.components.workflows.run_data import RunData
 from medbundles.errors import DataError, Finding
+from medbundles.io.datalist import write_datalist
 
 WARNING = Finding("DWI011", "warning", "two shells", case="anna")
 ERROR = Finding("DWI001", "error", "no table", case="ben")
@@ -46,3 +47,12 @@ def test_strict_judges_the_checks_of_images_as_well(tmp_path: Path) -> None:
     nibabel.Nifti1Image(voxels, None).to_filename(tmp_path / "scan.nii.gz")
     with pytest.raises(DataError, match=r"warning\[NII006\] case scan"):
         RunData("infer", tmp_path, channels=("mr",), strict=True).check()
+
+
+def test_training_on_a_list_with_a_test_part_alone_is_refused(tmp_path: Path) -> None:
+    voxels = np.random.default_rng(0).normal(0, 100, (8, 8, 8)).astype(np.float32)
+    nibabel.Nifti1Image(voxels, np.eye(4)).to_filename(tmp_path / "scan.nii.gz")
+    record = {"image": "scan.nii.gz", "label": "scan.nii.gz", "case": "anna"}
+    write_datalist(tmp_path, [], [record])
+    with pytest.raises(DataError, match="no record for training with fold 0"):
+        RunData("train", tmp_path, channels=("mr",), label_values=(0, 1)).check()

@@ -148,6 +148,11 @@ RULES: dict[str, Rule] = {
     "b0_threshold": NOT_NEGATIVE,
     "shell": _or_null(POSITIVE),
     "output_grid": _word_or(EDGE, "dwi", "network"),
+    "spacing_mm": EDGE,
+    "fusion": _one_of("input", "feature", "decision"),
+    "view": _one_of("3d", "three_plane"),
+    "contrast_dropout": PROBABILITY,
+    "weight_decay": NOT_NEGATIVE,
     "sampling": Rule("shares from 0, not all 0", _are_shares),
 }
 

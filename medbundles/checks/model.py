@@ -110,10 +110,29 @@ def _check_labels(model: Mapping[str, Any]) -> list[str]:
     labels, arguments = model.get("labels", {}), model["network"].get("arguments")
     if not all(str(value).isdecimal() for value in labels):
         return [f"labels are {sorted(labels)}, expected whole numbers"]
+    if "regions" in model:
+        return _check_regions(model)
     channels = arguments.get("out_channels") if isinstance(arguments, Mapping) else None
     if not labels or not isinstance(channels, int) or len(labels) - channels in (0, 1):
         return []
     return [f"labels names {len(labels)} values, but the network has {channels} output channels"]
+
+
+def _check_regions(model: Mapping[str, Any]) -> list[str]:
+    """Compare the regions with the labels they are made of, and with the network's output channels, one each."""
+    regions, known = model["regions"], {int(value) for value in model.get("labels", {})} - {0}
+    if not isinstance(regions, Mapping) or not regions:
+        return [f"regions is {regions!r}, expected the label values of each"]
+    wrong = [
+        f"regions::{name} is {values!r}, expected some of the labels {sorted(known)}"
+        for name, values in regions.items()
+        if not (isinstance(values, list) and values and all(value in known for value in values))
+    ]
+    arguments = model["network"].get("arguments")
+    channels = arguments.get("out_channels") if isinstance(arguments, Mapping) else None
+    if isinstance(channels, int) and channels != len(regions):
+        wrong.append(f"regions names {len(regions)}, but the network has {channels} output channels")
+    return wrong
 
 
 def _check_colors(model: Mapping[str, Any]) -> list[str]:

@@ -216,3 +216,24 @@ def test_classes_are_in_the_order_of_the_channels_with_their_colors() -> None:
 
 def test_a_class_without_a_color_is_gray() -> None:
     assert classes_of({"labels": {"0": "background", "1": "nodule"}}) == {"nodule": (160, 160, 160)}
+
+
+REGIONS = {"WT": [1, 2], "ET": [2]}
+
+
+@pytest.mark.parametrize(
+    ("regions", "outputs", "said"),
+    [
+        (REGIONS, 2, None),
+        (REGIONS, 3, "regions names 2, but the network has 3 output channels"),
+        ({"WT": [1, 4]}, 1, "regions::WT is [1, 4], expected some of the labels [1, 2]"),
+        ([], 1, "regions is [], expected the label values of each"),
+    ],
+)
+def test_regions_must_be_made_of_the_labels_and_have_an_output_each(
+    regions: Any, outputs: int, said: str | None
+) -> None:
+    network = {"target": "monai.networks.nets.UNet", "arguments": {"out_channels": outputs}}
+    labels = {"0": "background", "1": "core", "2": "rim"}
+    model = {"network": network, "labels": labels, "regions": regions, "preprocessing": {}}
+    assert [finding.message for finding in check_description(model)] == ([] if said is None else [said])

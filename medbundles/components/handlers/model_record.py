@@ -37,13 +37,16 @@ class ModelRecord:
         labels: name of each label value, ``{"0": "background", "1": "nodule"}``.
         colors: RGB 0..255 of each label name, for pictures and viewers.
         preprocessing: what inference repeats: HU window, slices, orientation, spacing.
-        postprocessing: what inference repeats of the way from probabilities to findings, such as smoothing.
+        postprocessing: what inference repeats of the way from probabilities to findings, such as smoothing; or a
+            function that is called at every new best validation and returns it.
         thresholds: called at every new best validation; returns plain data fixed on validation cases.
         dataset_dir: prepared folder, whose data list's hash is recorded.
         seed: seed of the run.
         fold: fold that validated.
         learning_rate: initial learning rate.
         weight_files: names of the weight files to hash.
+        regions: label values that make each of the network's outputs, ``{"WT": [1, 2, 3], "ET": [3]}``; None where
+            each label has an output of its own.
     """
 
     def __init__(
@@ -55,16 +58,18 @@ class ModelRecord:
         labels: Mapping[str, str],
         colors: Mapping[str, Sequence[int]],
         preprocessing: Mapping[str, Any],
-        postprocessing: Mapping[str, Any] | None = None,
+        postprocessing: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None,
         thresholds: Callable[[], Mapping[str, Any]] | None = None,
         dataset_dir: str | os.PathLike[str] | None = None,
         seed: int | None = None,
         fold: int | None = None,
         learning_rate: float | None = None,
         weight_files: Sequence[str] = (WEIGHTS_NAME,),
+        regions: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         self.output_dir = Path(output_dir)
         self.thresholds = thresholds
+        self.postprocessing = postprocessing
         self.weight_files = list(weight_files)
         self.training = {"seed": seed, "fold": fold, "learning_rate": learning_rate, "data": _data_hashes(dataset_dir)}
         self.description = {
@@ -74,8 +79,9 @@ class ModelRecord:
             "labels": {str(value): name for value, name in labels.items()},
             "colors": {name: list(color) for name, color in colors.items()},
             "preprocessing": dict(preprocessing),
-            "postprocessing": dict(postprocessing or {}),
         }
+        if regions is not None:
+            self.description["regions"] = {name: list(values) for name, values in regions.items()}
 
     def attach(self, engine: Engine) -> None:
         """Write after this trainer's checkpoint has written better weights."""
@@ -84,7 +90,9 @@ class ModelRecord:
 
     def __call__(self, engine: Engine) -> None:
         """Write ``model.json`` for the weights just written."""
+        # Every process takes part: what is chosen is gathered from all of them.
         thresholds = dict(self.thresholds()) if self.thresholds else {}
+        chosen = self.postprocessing() if callable(self.postprocessing) else self.postprocessing
         if not is_writer():
             return
         training = self.training | {
@@ -98,7 +106,8 @@ class ModelRecord:
                 "python": platform.python_version(),
             },
         }
-        model = self.description | {"thresholds": thresholds, "training": training}
+        fixed = {"postprocessing": dict(chosen or {}), "thresholds": thresholds}
+        model = self.description | fixed | {"training": training}
         write_model(self.output_dir, model, self.weight_files)
 
 

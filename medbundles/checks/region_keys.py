@@ -1,0 +1,67 @@
+"""CFG002: contrasts, labels and regions of a configuration must fit each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from medbundles.errors import ConfigurationError, Finding
+
+# What a label file of 8 bits holds beside the background.
+LARGEST_LABEL = 255
+
+
+def check_regions(
+    contrasts: Sequence[str], labels: Mapping[Any, str], regions: Mapping[str, Sequence[int]]
+) -> list[Finding]:
+    """Refuse contrasts, labels and regions that cannot be meant together.
+
+    Args:
+        contrasts: names of the network's channels, each once.
+        labels: name of each label value but the background's, ``{"1": "ncr", "2": "ed", "3": "et"}``.
+        regions: label values that make each region, ``{"WT": [1, 2, 3], "TC": [1, 3], "ET": [3]}``.
+
+    Returns:
+        Nothing; what is wrong is raised.
+
+    Raises:
+        ConfigurationError: CFG002 for each.
+    """
+    wrong = _names("contrasts", contrasts) + _labels(labels) + _regions(labels, regions)
+    if wrong:
+        raise ConfigurationError(findings=[Finding("CFG002", "error", text, fix) for text, fix in wrong])
+    return []
+
+
+def _names(key: str, names: Any) -> list[tuple[str, str]]:
+    right = isinstance(names, list) and names and all(isinstance(name, str) and name for name in names)
+    if right and len(set(names)) == len(names):
+        return []
+    return [(f"{key} is {names!r}, expected a list of names, each once", f"such as --{key} \"['t1c', 't2f']\"")]
+
+
+def _labels(labels: Any) -> list[tuple[str, str]]:
+    fix = "such as --labels \"{'1': 'lesion'}\""
+    if not isinstance(labels, Mapping) or not labels:
+        return [(f"labels is {labels!r}, expected a name for each label value", fix)]
+    values = [value for value in labels if not (str(value).isdecimal() and 1 <= int(value) <= LARGEST_LABEL)]
+    if values:
+        return [(f"labels has the values {values}, expected whole numbers from 1 to {LARGEST_LABEL}", fix)]
+    return [] if len(set(labels.values())) == len(labels) else _names("labels", list(labels.values()))
+
+
+def _regions(labels: Any, regions: Any) -> list[tuple[str, str]]:
+    fix = "such as --regions \"{'lesion': [1]}\""
+    if not isinstance(regions, Mapping) or not regions:
+        return [(f"regions is {regions!r}, expected the label values of each region", fix)]
+    known = {int(value) for value in labels if str(value).isdecimal()} if isinstance(labels, Mapping) else set()
+    wrong = []
+    for name, values in regions.items():
+        if not isinstance(values, list) or not values or not all(isinstance(value, int) for value in values):
+            wrong.append((f"regions::{name} is {values!r}, expected a list of label values", fix))
+        elif known and (unknown := sorted(set(values) - known)):
+            wrong.append((f"regions::{name} has the values {unknown}, labels has {sorted(known)}", fix))
+    uncovered = known - {value for values in regions.values() if isinstance(values, list) for value in values}
+    if uncovered and not wrong:
+        wrong.append((f"no region has the label values {sorted(uncovered)}: nothing would be learned of them", fix))
+    return wrong

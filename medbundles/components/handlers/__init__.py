@@ -3,6 +3,7 @@
 from medbundles.components.handlers.early_stop import EarlyStop
 from medbundles.components.handlers.epoch_reseed import EpochReseed
 from medbundles.components.handlers.events import TrainingEvents
+from medbundles.components.handlers.gradient_clip import GradientClip
 from medbundles.components.handlers.handler_group import HandlerGroup
 from medbundles.components.handlers.hard_negative_table import HardNegativeTable
 from medbundles.components.handlers.history import History
@@ -23,6 +24,7 @@ from medbundles.components.handlers.weight_average import WeightAverage
 __all__ = [
     "EarlyStop",
     "EpochReseed",
+    "GradientClip",
     "HandlerGroup",
     "HardNegativeTable",
     "History",

@@ -8,6 +8,7 @@ from medbundles.components.metrics.masked_pair import MaskedPair, MaskedPairMetr
 from medbundles.components.metrics.nodule_detection import NoduleDetection, NoduleRow
 from medbundles.components.metrics.pixel_confusion import PixelConfusion, PixelRow
 from medbundles.components.metrics.probability_metric import ProbabilityMetric, ScoredCase
+from medbundles.components.metrics.region_quality import RegionQuality, RegionRow
 from medbundles.components.metrics.synthesis_quality import QualityRow, SynthesisQuality
 from medbundles.components.metrics.thresholds import choose_thresholds
 from medbundles.components.metrics.tissue_agreement import TissueAgreement, TissueRow
@@ -28,6 +29,8 @@ __all__ = [
     "PixelRow",
     "ProbabilityMetric",
     "QualityRow",
+    "RegionQuality",
+    "RegionRow",
     "ScoredCase",
     "SynthesisQuality",
     "TissueAgreement",

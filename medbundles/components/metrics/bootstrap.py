@@ -45,3 +45,31 @@ def percentiles(values: npt.NDArray[np.float64]) -> list[float] | None:
         return None
     tail = (1.0 - CONFIDENCE) / 2.0
     return [float(bound) for bound in np.quantile(values, [tail, 1.0 - tail])]
+
+
+def weighted_mean(values: npt.NDArray[np.float64], weights: Weights) -> npt.NDArray[np.float64]:
+    """Return for each row of ``weights`` the mean over the cases where the figure is defined; NaN without any.
+
+    Args:
+        values: ``(cases,)``, NaN where the figure is undefined.
+        weights: ``(resamples, cases)``: how often each case counts.
+    """
+    known = np.isfinite(values)
+    counted = weights @ known
+    total = weights @ np.where(known, values, 0.0)
+    return np.asarray(np.divide(total, counted, out=np.full(len(weights), np.nan), where=counted > 0))
+
+
+def mean_of(values: npt.NDArray[np.float64]) -> float:
+    """Return the mean over the cases where the figure is defined; NaN without any."""
+    return float(weighted_mean(values, np.ones((1, len(values)), np.int64))[0])
+
+
+def mean_interval(values: npt.NDArray[np.float64]) -> list[float] | None:
+    """Return the 95 % interval by case of :func:`mean_of`, as :func:`percentile_interval` does."""
+    return percentile_interval(len(values), lambda weights: weighted_mean(values, weights))
+
+
+def defined(value: float) -> float | None:
+    """Return a figure, or None where it is undefined."""
+    return float(value) if np.isfinite(value) else None

@@ -14,7 +14,7 @@ from monai.handlers.utils import from_engine
 from torch import Tensor
 
 from medbundles.components.broken_prediction import refuse_broken_prediction
-from medbundles.components.metrics.bootstrap import Weights, percentile_interval
+from medbundles.components.metrics.bootstrap import defined, mean_interval, mean_of
 from medbundles.components.metrics.case_metric import CaseMetric, Row
 from medbundles.errors import ConfigurationError, DataError, Finding
 
@@ -113,17 +113,16 @@ class MaskedPairMetric(CaseMetric[Row]):
 
     def score(self, rows: Sequence[Row]) -> float:
         """Return the mean of :attr:`score_name` over cases; NaN where it is undefined in all of them."""
-        return float(_mean(_column(rows, self.score_name), np.ones((1, len(rows)), np.int64))[0])
+        return mean_of(_column(rows, self.score_name))
 
     def summary(self) -> dict[str, Any]:
         """Return the mean of each figure over cases, its 95 % interval by case, and where figures are undefined."""
         columns = {figure: _column(self.rows, figure) for figure in self.figures}
-        once = np.ones((1, len(self.rows)), np.int64)
         return {
             "n": len(self.rows),
             "undefined": {figure: int(np.isnan(values).sum()) for figure, values in columns.items()},
-            **{figure: defined(_mean(values, once)[0]) for figure, values in columns.items()},
-            "intervals": {figure: _interval(values) for figure, values in columns.items()},
+            **{figure: defined(mean_of(values)) for figure, values in columns.items()},
+            "intervals": {figure: mean_interval(values) for figure, values in columns.items()},
         }
 
 
@@ -156,26 +155,9 @@ def bounding_box(mask: Mask) -> tuple[slice, ...]:
     return tuple(box)
 
 
-def defined(value: float) -> float | None:
-    """Return a figure, or None where it is undefined."""
-    return float(value) if np.isfinite(value) else None
-
-
 def _column(rows: Sequence[Row], figure: str) -> Floats:
     values = [row.as_dict()[figure] for row in rows]
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-
-
-def _mean(values: Floats, weights: Weights) -> Floats:
-    """Return for each row of ``weights`` the mean over the cases where the figure is defined."""
-    known = np.isfinite(values)
-    counted = weights @ known
-    total = weights @ np.where(known, values, 0.0)
-    return np.asarray(np.divide(total, counted, out=np.full(len(weights), np.nan), where=counted > 0))
-
-
-def _interval(values: Floats) -> list[float] | None:
-    return percentile_interval(len(values), lambda weights: _mean(values, weights))
 
 
 def _array(tensor: Tensor) -> npt.NDArray[Any]:

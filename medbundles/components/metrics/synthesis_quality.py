@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy import ndimage
 
-from medbundles.components.metrics.masked_pair import Floats, MaskedPair, MaskedPairMetric, defined
+from medbundles.components.metrics.bootstrap import defined
+from medbundles.components.metrics.masked_pair import Floats, MaskedPair, MaskedPairMetric
 
 # Wang et al., IEEE Transactions on Image Processing 13, 2004: a Gaussian of 1.5 voxels, eleven voxels wide.
 WINDOW_SIGMA, WINDOW_RADIUS = 1.5, 5

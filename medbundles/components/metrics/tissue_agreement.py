@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from medbundles.components.metrics.masked_pair import Floats, Mask, MaskedPair, MaskedPairMetric, defined
+from medbundles.components.metrics.bootstrap import defined
+from medbundles.components.metrics.masked_pair import Floats, Mask, MaskedPair, MaskedPairMetric
 from medbundles.errors import ConfigurationError
 from medbundles.io.packages import require_package
 

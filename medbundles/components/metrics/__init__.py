@@ -3,6 +3,7 @@
 from medbundles.components.metrics.case_metric import CaseMetric, CaseRow
 from medbundles.components.metrics.froc import Froc, OperatingPoint
 from medbundles.components.metrics.lesion_detection import LesionDetection, LesionRow
+from medbundles.components.metrics.lesion_wise import LesionWise, LesionWiseRow
 from medbundles.components.metrics.malignancy_roc import MalignancyRoc, VerdictRow
 from medbundles.components.metrics.masked_pair import MaskedPair, MaskedPairMetric
 from medbundles.components.metrics.nodule_detection import NoduleDetection, NoduleRow
@@ -19,6 +20,8 @@ __all__ = [
     "Froc",
     "LesionDetection",
     "LesionRow",
+    "LesionWise",
+    "LesionWiseRow",
     "MalignancyRoc",
     "MaskedPair",
     "MaskedPairMetric",

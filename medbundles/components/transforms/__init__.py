@@ -1,6 +1,7 @@
 """Transforms that MONAI lacks."""
 
 from medbundles.components.transforms.clamp_intensity import ClampIntensityd
+from medbundles.components.transforms.clean_regions import CleanRegionsd
 from medbundles.components.transforms.find_sites import FindSitesd
 from medbundles.components.transforms.load_diffusion import LoadDiffusiond
 from medbundles.components.transforms.load_volume import LoadVolumed
@@ -19,6 +20,7 @@ from medbundles.components.transforms.tissue_points import TissuePointsd
 
 __all__ = [
     "ClampIntensityd",
+    "CleanRegionsd",
     "FindSitesd",
     "LoadDiffusiond",
     "LoadVolumed",

@@ -1,6 +1,8 @@
 """Networks: built by name, described as plain data, rebuilt from that description."""
 
 from medbundles.components.networks.builder import build_network, describe_network, network_from_model, start_from
+from medbundles.components.networks.channel_norm import ChannelNorm, with_channel_norm
+from medbundles.components.networks.contrast_network import BACKBONES, ContrastNetwork
 from medbundles.components.networks.headed_unet import HeadedUNet
 from medbundles.components.networks.input_normalized import InputNormalized
 from medbundles.components.networks.memory_format import MemoryFormat, to_memory_format
@@ -9,6 +11,9 @@ from medbundles.components.networks.slice_discriminator import SliceDiscriminato
 from medbundles.components.networks.weights import load_weights, read_weights
 
 __all__ = [
+    "BACKBONES",
+    "ChannelNorm",
+    "ContrastNetwork",
     "HeadedUNet",
     "InputNormalized",
     "MemoryFormat",
@@ -22,4 +27,5 @@ __all__ = [
     "select_slices",
     "start_from",
     "to_memory_format",
+    "with_channel_norm",
 ]

@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import nn
 
+from medbundles.components.networks.contrast_network import ContrastNetwork
 from medbundles.components.networks.input_normalized import InputNormalized
 from medbundles.components.networks.weights import load_weights
 from medbundles.errors import MISFITS, ConfigurationError, DataError, Finding, UntrustedContent, reason_of
@@ -162,12 +163,15 @@ def _choose(networks: Mapping[str, NetworkFactory], name: str) -> NetworkFactory
 
 
 def _start_from_prior(network: nn.Module, name: str, prior: float) -> None:
+    if not 0.0 < prior < 1.0:
+        raise ConfigurationError(f"foreground_prior of network {name}: {prior} is not between 0 and 1")
     kinds = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-    biases = [module.bias for module in network.modules() if isinstance(module, kinds) and module.bias is not None]
-    if not 0.0 < prior < 1.0 or not biases:
-        found = "it has no convolution with a bias" if biases == [] else f"{prior} is not between 0 and 1"
-        raise ConfigurationError(f"foreground_prior of network {name}: {found}")
-    nn.init.constant_(biases[-1], math.log(prior / (1.0 - prior)))
+    # A network that joins several answers starts each of them.
+    for voice in network.voices() if isinstance(network, ContrastNetwork) else [network]:
+        biases = [module.bias for module in voice.modules() if isinstance(module, kinds) and module.bias is not None]
+        if not biases:
+            raise ConfigurationError(f"foreground_prior of network {name}: it has no convolution with a bias")
+        nn.init.constant_(biases[-1], math.log(prior / (1.0 - prior)))
 
 
 def _trusted_class(target: str) -> type[nn.Module]:

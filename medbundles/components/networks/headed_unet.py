@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from monai.networks.nets import UNet
 from torch import Tensor, nn
@@ -35,7 +36,7 @@ class HeadedUNet(nn.Module):
         channels: Sequence[int] = (16, 32, 64, 128),
         strides: Sequence[int] = (2, 2, 2),
         num_res_units: int = 2,
-        norm: str = "batch",
+        norm: str | tuple[str, Mapping[str, Any]] = "batch",
     ) -> None:
         super().__init__()
         self.unet = UNet(

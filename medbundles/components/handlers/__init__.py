@@ -12,6 +12,8 @@ from medbundles.components.handlers.metric_tables import MetricTables
 from medbundles.components.handlers.model_record import ModelRecord
 from medbundles.components.handlers.nodule_tables import NoduleTables
 from medbundles.components.handlers.progress_line import ProgressLine
+from medbundles.components.handlers.region_preview import RegionPreview
+from medbundles.components.handlers.region_tables import RegionTables
 from medbundles.components.handlers.resumable_checkpoint import ResumableCheckpoint
 from medbundles.components.handlers.run_status import RunStatus
 from medbundles.components.handlers.scheduled_validation import ScheduledValidation
@@ -33,6 +35,8 @@ __all__ = [
     "ModelRecord",
     "NoduleTables",
     "ProgressLine",
+    "RegionPreview",
+    "RegionTables",
     "ResumableCheckpoint",
     "RunStatus",
     "ScheduledValidation",

@@ -48,6 +48,7 @@ class TissueWindowInferer(SlidingWindowInferer):
         backend: ``auto``, ``eager``, ``channels_last`` or ``openvino``.
         device: where the result is stitched; default: where the input lies.
         progress: show a bar on a terminal.
+        amp: on a CPU compute in bfloat16; on other devices the engine's own ``amp`` decides.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class TissueWindowInferer(SlidingWindowInferer):
         backend: str = "auto",
         device: torch.device | str | None = None,
         progress: bool = False,
+        amp: bool = False,
     ) -> None:
         super().__init__(
             roi_size, sw_batch_size, overlap, mode, sigma_scale, padding_mode, cval, device=device, progress=progress
@@ -72,7 +74,7 @@ class TissueWindowInferer(SlidingWindowInferer):
         self.foreground = foreground
         self.crop_to_foreground = crop_to_foreground
         self.outside_value = outside_value
-        self._networks = PreparedNetworks(backend)
+        self._networks = PreparedNetworks(backend, amp)
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """Return the stitched output ``(B, K, ...)`` for images ``(B, C, ...)`` with two or three spatial axes.

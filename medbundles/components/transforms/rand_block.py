@@ -12,15 +12,19 @@ from monai.transforms import Randomizable, Transform
 
 from medbundles.errors import ConfigurationError
 
+# The kind of a sample that shall show a site (see SiteDataset, which stands to the right of this package's transforms).
+SITE = "site"
+
 
 class RandBlockd(Randomizable, Transform):
-    """Cut the same random block out of several volumes, around a point of the tissue.
+    """Cut the same random block out of several volumes, around a point of the tissue or of a site.
 
     The block is moved inside of the volume as far as it fits; where the volume is smaller, ``fill`` surrounds it. So
     brains smaller than a block work.
 
-    Input: volumes ``(C, H, W, D)`` on one grid, ``tissue_points`` ``(n, 3)``. Output: the blocks ``(C, h, w, d)``
-    float32, and ``case``.
+    Input: volumes ``(C, H, W, D)`` on one grid, ``tissue_points`` ``(n, 3)``; where the ``kind`` drawn is ``site``,
+    ``site_points`` ``(sites, n, 3)`` and which ``site``. Output: the blocks ``(C, h, w, d)`` float32, ``case``, and
+    ``present`` where the item says which channels are.
 
     Args:
         keys: volumes to cut.
@@ -41,10 +45,12 @@ class RandBlockd(Randomizable, Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the blocks."""
-        points = np.asarray(data["tissue_points"])
+        at_site = data.get("kind") == SITE and "site_points" in data
+        points = np.asarray(data["site_points"][data["site"]] if at_site else data["tissue_points"])
         center = points[self.R.randint(len(points))]
         item: dict[Hashable, Any] = {key: self._cut(np.asarray(data[key]), center) for key in self.keys}
-        return item | {"case": data.get("case", "")}
+        kept = {"present": data["present"]} if "present" in data else {}
+        return item | {"case": data.get("case", "")} | kept
 
     def _cut(self, volume: npt.NDArray[Any], center: npt.NDArray[np.int32]) -> torch.Tensor:
         block = np.full((len(volume), *self.size), self.fill, dtype=np.float32)

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from medbundles.checks import gradients as gradient_checks
 from medbundles.checks.nonfinite import count_nonfinite, describe
 from medbundles.checks.verdict import apply_allow, has_errors
-from medbundles.components import resampling
-from medbundles.components.diffusion import brain_mask, channels, coherence, preparation, registration, tensor
+from medbundles.components import registration, resampling
+from medbundles.components.diffusion import brain_mask, channels, coherence, preparation, tensor
 from medbundles.components.diffusion.brain_mask import as_brain
 from medbundles.components.diffusion.preparation import FittedScan, PreparedScan, fit_scan, make_channels, standardized
 from medbundles.components.overlay import write_png

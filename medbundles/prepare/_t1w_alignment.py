@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from medbundles.checks.nifti import allow_option
 from medbundles.components.diffusion.preparation import FittedScan
-from medbundles.components.diffusion.registration import WORKING_MM, Alignment, align_rigidly, refine_rigidly
 from medbundles.components.diffusion.tensor import ENTRIES, DiffusionMaps
+from medbundles.components.registration import WORKING_MM, Alignment, align_rigidly, refine_rigidly
 from medbundles.components.resampling import isotropic_grid, resample
 from medbundles.errors import Finding
 from medbundles.io.grids import Affine, to_index, to_world

@@ -27,7 +27,7 @@ from dwi_layout import (
     write_nifti,
 )
 
-from medbundles.components.diffusion import registration
+from medbundles.components import registration
 from medbundles.errors import ConfigurationError, DataError
 from medbundles.io.datalist import read_datalist
 from medbundles.io.diffusion_channels import DEFAULT

@@ -1,4 +1,7 @@
-"""Whether a T1w lies on its diffusion MRI, and how to bring it there."""
+"""Whether one image of a head lies on another, whatever their contrasts, and how to bring it there.
+
+Numbers in comments were measured with T1w images and diffusion MRI.
+"""
 
 from __future__ import annotations
 
@@ -33,19 +36,19 @@ PIPELINES = (["translation", "rigid"], ["rigid"])
 FINE_PIPELINE = ["translation", "rigid"]
 # A search stops where one kind of movement makes up for another; begun again there, it goes on (in one of two scans).
 FINE_ROUNDS = 2
-# The skull and scalp of a T1w, which diffusion images hardly show, are left out by staying near the brain.
+# The skull and scalp, which some contrasts hardly show, are left out by staying near the brain.
 AROUND_BRAIN_MM = 6.0
 AROUND_BRAIN_FINE_MM = 2.0
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """How a T1w lies beside its diffusion MRI.
+    """How an image lies beside another one of the same head, which stays.
 
     Attributes:
-        transform: 4x4, from the diffusion MRI's world to the T1w's, both in RAS+ mm.
+        transform: 4x4, from the world of the one that stays to the other's, both in RAS+ mm.
         displacement_mm: how far the transform moves the brain's voxels, on average.
-        covered: share of the brain that lies in the T1w's field of view, moved.
+        covered: share of the brain that lies in the moved image's field of view.
         information_before: normalized mutual information of both inside the brain, as they were.
         information_after: the same, moved; 1 says nothing of each other, 2 the same.
     """
@@ -58,53 +61,72 @@ class Alignment:
 
 
 def align_rigidly(
-    t1w: Floats, t1w_affine: Affine, b0: Floats, affine: Affine, brain: npt.NDArray[np.bool_]
+    moving: Floats, moving_affine: Affine, static: Floats, affine: Affine, brain: npt.NDArray[np.bool_]
 ) -> Alignment:
-    """Find the rigid movement between a T1w and a diffusion MRI by dipy's mutual information, the better of two tries.
+    """Find the rigid movement between two images by dipy's mutual information, the better of two tries.
 
-    Where neither betters the information, the T1w stays where it is.
+    Where neither betters the information, the image stays where it is.
 
     Args:
-        t1w: ``(X, Y, Z)``.
-        t1w_affine: of its voxels.
-        b0: mean unweighted volume ``(X, Y, Z)``.
+        moving: the image that is brought to the other, ``(X, Y, Z)``.
+        moving_affine: of its voxels.
+        static: the one that stays, such as the mean unweighted volume of a diffusion MRI, ``(X, Y, Z)``.
         affine: of its voxels.
-        brain: on the grid of ``b0``.
+        brain: on the grid of ``static``.
 
     Raises:
         EnvironmentFailure: dipy is not installed.
     """
     require_package("dipy", "dwi", "registration")
-    pair = _Pair.of(t1w, t1w_affine, b0, affine, brain, WORKING_MM)
-    # A search that goes astray is no reason to doubt where the T1w lies: it must find a better place than that.
+    pair = _Pair.of(moving, moving_affine, static, affine, brain, WORKING_MM)
+    # A search that goes astray is no reason to doubt where the image lies: it must find a better place than that.
     tries = (pair.search(pipeline, np.eye(4), LEVELS, AROUND_BRAIN_MM) for pipeline in PIPELINES)
     return pair.alignment(max([np.eye(4), *tries], key=pair.information))
 
 
 def refine_rigidly(
-    coarse: Alignment, t1w: Floats, t1w_affine: Affine, target: Floats, affine: Affine, brain: npt.NDArray[np.bool_]
+    coarse: Alignment,
+    moving: Floats,
+    moving_affine: Affine,
+    static: Floats,
+    affine: Affine,
+    brain: npt.NDArray[np.bool_],
 ) -> Alignment:
-    """Find the place of a T1w more exactly, from where a first search has put it.
+    """Find the place of an image more exactly, from where a first search has put it.
 
-    A map without coil bias that is 0 outside of the brain, as one of diffusivity, serves better than the b0: of a real
-    scan with slices of 4.2 mm the T1w then lay .4 mm off, not 1.4 (measured along the slices by correlation).
+    To bring a T1w to a diffusion MRI, a map without coil bias that is 0 outside of the brain, as one of diffusivity,
+    serves better than the b0: of a real scan with slices of 4.2 mm the T1w then lay .4 mm off, not 1.4 (measured along
+    the slices by correlation).
 
     Args:
-        coarse: what :func:`align_rigidly` found; it or the place the T1w had comes back where nothing better is found.
-        t1w: ``(X, Y, Z)``.
-        t1w_affine: of its voxels.
-        target: what it is brought to, ``(X, Y, Z)``.
+        coarse: what :func:`align_rigidly` found; it or the place the image had comes back where nothing better is
+            found.
+        moving: ``(X, Y, Z)``.
+        moving_affine: of its voxels.
+        static: what it is brought to, ``(X, Y, Z)``.
         affine: of its voxels.
-        brain: on the grid of ``target``.
+        brain: on the grid of ``static``.
 
     Returns:
-        An alignment whose information is that of the T1w and the map, on finer voxels.
+        An alignment whose information is that of both images on finer voxels.
     """
-    pair = _Pair.of(t1w, t1w_affine, target, affine, brain, FINE_MM)
+    pair = _Pair.of(moving, moving_affine, static, affine, brain, FINE_MM)
     found = [coarse.transform]
     for _ in range(FINE_ROUNDS):
         found.append(pair.search(FINE_PIPELINE, found[-1], FINE_LEVELS, AROUND_BRAIN_FINE_MM, centered=True))
     return pair.alignment(max([np.eye(4), *found], key=pair.information))
+
+
+def describe_movement(transform: Affine, center: npt.ArrayLike) -> tuple[float, tuple[float, float, float]]:
+    """Return the angle of a rigid movement in degrees, and how far it takes a point along x, y and z in mm.
+
+    Args:
+        transform: 4x4, from world to world.
+        center: the point, in RAS+ mm; about the far origin of a scanner's world even a small turn is a long way.
+    """
+    cosine = (np.trace(transform[:3, :3]) - 1) / 2
+    x, y, z = to_world(transform, center) - np.asarray(center, dtype=np.float64)
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))), (float(x), float(y), float(z))
 
 
 @dataclass(frozen=True)

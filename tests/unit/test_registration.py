@@ -10,9 +10,9 @@ import pytest
 from dwi_layout import DWI_AFFINE, T1W_AFFINE, TinyHead
 from scipy import ndimage
 
-from medbundles.components.diffusion import registration
+from medbundles.components import registration
 from medbundles.components.diffusion.brain_mask import find_brain
-from medbundles.components.diffusion.registration import (
+from medbundles.components.registration import (
     Alignment,
     align_rigidly,
     normalized_mutual_information,

@@ -96,14 +96,19 @@ class ShownRegions:
         truth = None if label is None else to_radiological(_innermost(_truth(label, regions), regions), affine)
         brain = np.any([values != 0 for _, values in volumes], axis=0)
         box = bounding_box(brain) or tuple(slice(0, size) for size in predicted.shape)
+        windows = tuple(_window(values[box]) for _, values in volumes)
         return cls(
             case=case,
-            contrasts=tuple((name, values[box]) for name, values in volumes),
+            # What is exactly 0 is no brain: black.
+            contrasts=tuple(
+                (name, np.where(values[box] == 0, window[0], values[box]))
+                for (name, values), window in zip(volumes, windows, strict=True)
+            ),
             predicted=predicted[box],
             truth=None if truth is None else truth[box],
             spacing=spacing_of(radiological_affine(affine, image.shape[1:])),
             oriented=known,
-            windows=tuple(_window(values[box]) for _, values in volumes),
+            windows=windows,
         )
 
     def only(self, levels: Sequence[int]) -> ShownRegions:

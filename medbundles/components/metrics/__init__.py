@@ -1,6 +1,7 @@
 """Metrics with a row a case, empties stated and intervals."""
 
 from medbundles.components.metrics.case_metric import CaseMetric, CaseRow
+from medbundles.components.metrics.cleaning_search import CleaningRow, CleaningSearch, choose_cleaning
 from medbundles.components.metrics.froc import Froc, OperatingPoint
 from medbundles.components.metrics.lesion_detection import LesionDetection, LesionRow
 from medbundles.components.metrics.lesion_wise import LesionWise, LesionWiseRow
@@ -17,6 +18,8 @@ from medbundles.components.metrics.tissue_agreement import TissueAgreement, Tiss
 __all__ = [
     "CaseMetric",
     "CaseRow",
+    "CleaningRow",
+    "CleaningSearch",
     "Froc",
     "LesionDetection",
     "LesionRow",
@@ -39,5 +42,6 @@ __all__ = [
     "TissueAgreement",
     "TissueRow",
     "VerdictRow",
+    "choose_cleaning",
     "choose_thresholds",
 ]

@@ -40,13 +40,15 @@ class RegionPair:
     Attributes:
         case: the case's name.
         region: the region's.
-        prediction: ``(H, W, D)``.
+        probability: ``(H, W, D)`` what was predicted.
+        prediction: the same shape, where that is above the threshold.
         truth: the same shape.
         affine: 4x4, voxel index to RAS+ mm; only its first three columns hold for the cut. None where it is unknown.
     """
 
     case: str
     region: str
+    probability: npt.NDArray[Any]
     prediction: Mask
     truth: Mask
     affine: Affine | None
@@ -122,15 +124,12 @@ class RegionMetric(CaseMetric[Row]):
         truth = self._truth(case, label)
         affine = known_affine(label, prediction)
         for region, probabilities, inside in zip(self.regions, plain(prediction), truth, strict=True):
-            found, real = self._found(case, probabilities), np.asarray((inside != 0).cpu())
+            values = np.asarray((probabilities.float() if probabilities.is_floating_point() else probabilities).cpu())
+            refuse_broken_prediction(case, values)
+            found, real = np.asarray(values > self.threshold), np.asarray((inside != 0).cpu())
             box = bounding_box(found | real)
             cut = (slice(0, 0),) * 3 if box is None else widened(box, self.margin)
-            yield RegionPair(case, region, found[cut], real[cut], affine)
-
-    def _found(self, case: str, probabilities: Tensor) -> Mask:
-        values = np.asarray((probabilities.float() if probabilities.is_floating_point() else probabilities).cpu())
-        refuse_broken_prediction(case, values)
-        return np.asarray(values > self.threshold)
+            yield RegionPair(case, region, values[cut], found[cut], real[cut], affine)
 
     def _truth(self, case: str, label: Tensor) -> Tensor:
         if self.values is not None and len(label) == 1:

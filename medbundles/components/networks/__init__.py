@@ -8,6 +8,7 @@ from medbundles.components.networks.input_normalized import InputNormalized
 from medbundles.components.networks.memory_format import MemoryFormat, to_memory_format
 from medbundles.components.networks.plain_unet import PlainUNet
 from medbundles.components.networks.slice_discriminator import SliceDiscriminator, select_slices
+from medbundles.components.networks.vox2vox import Vox2VoxGenerator
 from medbundles.components.networks.weights import load_weights, read_weights
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "MemoryFormat",
     "PlainUNet",
     "SliceDiscriminator",
+    "Vox2VoxGenerator",
     "build_network",
     "describe_network",
     "load_weights",

@@ -13,6 +13,7 @@ from medbundles.components.networks.network_choices import Fusion
 from medbundles.components.networks.network_cost import count_multiplications
 from medbundles.errors import ConfigurationError
 
+CLOSE = 0.05  # no closer width is looked for
 TOLERANCE = 0.2  # how far costs called equal may be apart
 EDGE = 64  # voxels; the block whose cost is compared
 
@@ -28,8 +29,8 @@ def equal_cost_arguments(
 ) -> dict[str, Any]:
     """Return arguments for what each contrast has to itself: its encoder (``feature``), its network (``decision``).
 
-    Of all whole widths that one is taken with which the multiplications of a forward pass on a block of 64 voxels an
-    edge are closest to those of ``input`` with the given arguments.
+    The multiplications of a forward pass on a block of 64 voxels an edge are compared with those of ``input`` with the
+    given arguments. Widths are whole numbers: one within 5 % is taken, else the closest.
 
     Raises:
         ConfigurationError: the closest is more than a fifth away.
@@ -50,37 +51,44 @@ def relative_cost(
     path_arguments: Arguments,
 ) -> float:
     """Return the multiplications of a forward pass as a share of those of ``input`` with the given arguments."""
+    shape = (spatial_dims, contrasts, regions)
+    shared, own = json.dumps(arguments), json.dumps(path_arguments)
+    return _cost(backbone.name, fusion, *shape, shared, own) / _cost(backbone.name, "input", *shape, shared, shared)
 
-    def cost(kind: Fusion, own: Arguments) -> float:
-        build = functools.partial(build_fusion, backbone, kind, spatial_dims, contrasts, regions, arguments, own)
-        return count_multiplications(build, (1, contrasts, *[EDGE] * spatial_dims), (1, contrasts))
 
-    return cost(fusion, path_arguments) / cost("input", arguments)
+@functools.cache
+def _cost(
+    name: str, fusion: Fusion, spatial_dims: int, contrasts: int, regions: int, arguments: str, path_arguments: str
+) -> float:
+    shared, own = json.loads(arguments), json.loads(path_arguments)
+    # Networks of a decision are alike: one stands for all.
+    counted = 1 if fusion == "decision" else contrasts
+    backbone = find_backbone(name)
+    build = functools.partial(build_fusion, backbone, fusion, spatial_dims, counted, regions, shared, own)
+    cost = count_multiplications(build, (1, counted, *[EDGE] * spatial_dims), (1, counted))
+    return cost * contrasts / counted
 
 
 @functools.cache
 def _equal_width(name: str, fusion: Fusion, spatial_dims: int, contrasts: int, regions: int, arguments: str) -> int:
-    """Search downwards from the square root of the number of contrasts, where cost would be equal if nothing else was.
-
-    Cost grows with width: the search ends as soon as costs enclose the wanted one.
-    """
+    """Search from where costs would be equal if they grew with the square of the width and nothing was shared."""
     backbone = find_backbone(name)
     shared = json.loads(arguments)
     full = backbone.width(shared)
 
-    @functools.cache
     def share(width: int) -> float:
         own = backbone.with_width(shared, width)
         return relative_cost(backbone, fusion, spatial_dims, contrasts, regions, shared, own)
 
     width: int = max(1, min(full, round(full / contrasts**0.5)))
-    while width < full and share(width) < 1.0:
-        width += 1
-    while width > 1 and share(width) > 1.0:
-        width -= 1
-    best = min((each for each in (width, width + 1) if each <= full), key=lambda each: abs(share(each) - 1.0))
-    if abs(share(best) - 1.0) > TOLERANCE:
-        message = f"network {name}, fusion {fusion}: with {best} channels for each of {contrasts} contrasts it costs"
+    step = 1 if share(width) < 1.0 else -1
+    while abs(share(width) - 1.0) > CLOSE:
+        following = width + step
+        if not 1 <= following <= full or abs(share(following) - 1.0) >= abs(share(width) - 1.0):
+            break
+        width = following
+    if abs(share(width) - 1.0) > TOLERANCE:
+        message = f"network {name}, fusion {fusion}: with {width} channels for each of {contrasts} contrasts it costs"
         fix = f"set equal_cost to false, or another {backbone.width_name} than {shared[backbone.width_name]}"
-        raise ConfigurationError(f"{message} {share(best):.2f} times what fusion input costs; {fix}")
-    return best
+        raise ConfigurationError(f"{message} {share(width):.2f} times what fusion input costs; {fix}")
+    return width

@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-EXTRAS := dev,dwi,openvino,onnx,mlflow
+EXTRAS := dev,dwi,openvino,onnx,mlflow,swin
 # Where to take PyTorch from; empty: from where pip takes everything. PyTorch's own index has a build without CUDA
 # that is a tenth of the download (the README has the line).
 TORCH_INDEX ?=

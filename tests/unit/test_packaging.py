@@ -47,7 +47,7 @@ def test_the_constraints_pin_every_declared_package(declared: configparser.Confi
     pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines if "==" in line}
     # dwi, dicom and ray belong to bundles that are not there yet.
     needed = [declared["options"]["install_requires"]]
-    needed += [declared["options.extras_require"][extra] for extra in ("openvino", "onnx", "mlflow", "dev")]
+    needed += [declared["options.extras_require"][extra] for extra in ("openvino", "onnx", "mlflow", "swin", "dev")]
     names = {line.split(">")[0].strip().lower() for block in needed for line in block.strip().splitlines()}
     assert names - pinned == set()
 

@@ -189,8 +189,8 @@ def test_an_evaluator_knows_the_score_of_each_region() -> None:
     engine = evaluator(RegionQuality(REGIONS), batches())
     engine.run()
     found = engine.state.metrics
-    assert found["dice_WT"] == 1.0
-    assert found["dice_TC"] == pytest.approx(2 / 3)
+    assert found["WT_dice"] == 1.0
+    assert found["TC_dice"] == pytest.approx(2 / 3)
     assert found["dice"] == pytest.approx((1 + 2 / 3 + 1) / 3)
 
 

@@ -11,18 +11,24 @@ from typing import Any
 from ignite.engine import Engine, Events
 
 from medbundles.components.distributed import is_writer
-from medbundles.components.metrics import CaseMetric, Froc, LesionDetection, NoduleDetection
+from medbundles.components.metrics import CaseMetric, Froc, LesionDetection, LesionWise, NoduleDetection
 from medbundles.components.metrics.froc import LUNA16_RATES
 from medbundles.io.atomic import atomic_path, write_csv, write_json
 
 TABLE_NAME = "metrics.csv"
 SUMMARY_NAME = "summary.json"
 FROC_NAME = "froc.png"
+LESIONS_NAME = "lesions.csv"
 # The metrics whose curves are drawn.
 CURVES = (LesionDetection, NoduleDetection)
 
 # Figures that need no more words than their names.
 PLAIN_FIGURES = ("mae", "ssim", "tissue_dice")
+
+# What is told of each region of metrics that have several.
+REGION_FIGURES = {"dice": "dice", "hd95_mm": "HD95 in mm", "lesion_dice": "lesion-wise dice"}
+
+KEY_COLUMNS = ("case", "region")
 
 # As many metrics have a line each.
 LONG_LIST = 5
@@ -32,8 +38,9 @@ class MetricTables:
     """Write ``metrics.csv``, ``summary.json`` and, where lesions are measured, ``froc.png`` when an evaluator ends.
 
     The table has one row a case, sorted by name, with the columns of all metrics; a column that several metrics have
-    is prefixed with the metric's name. The summary has one entry a metric: means, ``n``, ``n_empty``, intervals. The
-    main figures and the files are told on the standard error stream.
+    is prefixed with the metric's name. Metrics of regions have a row a case and region, and where lesions are scored
+    one by one ``lesions.csv`` has a row for each. The summary has one entry a metric: means, ``n``, ``n_empty``,
+    intervals. The main figures and the files are told on the standard error stream.
 
     Args:
         output_dir: where the files go; those of an earlier evaluation are replaced.
@@ -68,13 +75,20 @@ class MetricTables:
         drawn = any(len(curve.thresholds) for curve in curves.values())
         if drawn:
             draw_froc(picture, curves)
-        intervals = " (95 % intervals by case)" if len(rows) > 1 else ""
+        lesions = [
+            row for metric in self.metrics.values() if isinstance(metric, LesionWise) for row in metric.lesion_table()
+        ]
+        if lesions:
+            write_csv(self.output_dir / f"{self.prefix}{LESIONS_NAME}", lesions, list(lesions[0]))
+        cases = len({row["case"] for row in rows})
+        intervals = " (95 % intervals by case)" if cases > 1 else ""
         # What several classes fill would be one line of a thousand letters.
         separator = "; " if len(self.metrics) < LONG_LIST else ";\n  "
-        print(f"{len(rows)} case(s): {separator.join(headlines(summary))}{intervals}", file=sys.stderr)
+        print(f"{cases} case(s): {separator.join(headlines(summary))}{intervals}", file=sys.stderr)
         if curves and not drawn:
             print(f"no {FROC_NAME}: no scan has a lesion or a finding to draw a curve from", file=sys.stderr)
-        names = ", ".join(str(path) for path in (table, summary_file, *([picture] if drawn else [])))
+        more = [*([picture] if drawn else []), *([self.output_dir / f"{self.prefix}{LESIONS_NAME}"] if lesions else [])]
+        names = ", ".join(str(path) for path in (table, summary_file, *more))
         print(f"tables: {names}", file=sys.stderr, flush=True)
 
 
@@ -95,6 +109,8 @@ def headlines(summary: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
                 yield f"{_called(figure, name, summary).replace('_', ' ')} {_value(figure, content)}"
         if "dice" in content:
             yield f"{_called('dice', name, summary)} {_value('dice', content)}"
+        if "regions" in content:
+            yield from _of_regions(content["regions"])
         if "sensitivity" in content:
             budget = content["false_positive_budget"]
             called = _called("sensitivity", name, summary)
@@ -106,6 +122,14 @@ def headlines(summary: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             fixed = content["at_fixed_threshold"]
             rate = _value("false_positives_per_scan", fixed)
             yield f"at the model's own threshold {_value('sensitivity', fixed)} at {rate} false positives a case"
+
+
+def _of_regions(regions: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield one line a figure that any region has, with the regions' values."""
+    for figure, words in REGION_FIGURES.items():
+        known = {name: content for name, content in regions.items() if content.get(figure) is not None}
+        if known:
+            yield f"{words}: " + ", ".join(f"{name} {_value(figure, content)}" for name, content in known.items())
 
 
 def _called(figure: str, metric: str, summary: Mapping[str, Mapping[str, Any]]) -> str:
@@ -124,20 +148,22 @@ def _value(name: str, content: Mapping[str, Any]) -> str:
 
 
 def merged_table(tables: Mapping[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Join the rows of several metrics by their ``case``.
+    """Join the rows of several metrics by their ``case``, and by their ``region`` where they have one.
 
     Args:
         tables: name of the metric to its rows.
     """
     columns = [column for table in tables.values() for column in (table[0] if table else {})]
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
     for name, table in tables.items():
         for row in table:
-            merged = rows.setdefault(row["case"], {"case": row["case"]})
+            keys = {column: row[column] for column in KEY_COLUMNS if column in row}
+            merged = rows.setdefault((row["case"], row.get("region", "")), keys)
             for column, value in row.items():
-                if column != "case":
+                if column not in keys:
                     merged[column if columns.count(column) == 1 else f"{name}_{column}"] = value
-    return [rows[case] for case in sorted(rows)]
+    # Regions stay in their own order.
+    return [rows[key] for key in sorted(rows, key=lambda key: key[0])]
 
 
 def draw_froc(path: Path, curves: Mapping[str, Froc]) -> None:

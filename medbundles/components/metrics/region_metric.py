@@ -152,9 +152,10 @@ class RegionMetric(CaseMetric[Row]):
         return float(self._over_regions(rows, self.score_name, once)[0])
 
     def completed(self, engine: Engine, name: str) -> None:
-        """Tell the engine the score, and each region's as ``{name}_{region}``."""
+        """Tell the engine the score, and each region's as ``WT_dice``."""
         super().completed(engine, name)
-        engine.state.metrics.update({f"{name}_{region}": each for region, each in self.by_region(self.rows).items()})
+        each = self.by_region(self.rows).items()
+        engine.state.metrics.update({f"{region}_{self.score_name}": value for region, value in each})
 
     def by_region(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return :attr:`score_name`'s mean over cases for each region."""

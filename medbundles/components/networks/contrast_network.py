@@ -62,6 +62,8 @@ class ContrastNetwork(nn.Module):
         dims = 3 if view == "3d" else 2
         self.in_channels = in_channels
         try:
+            if min(in_channels, out_channels, *family.channels(complete)) < 1:
+                raise ValueError("every number of channels must be at least 1")
             self.multiple = family.multiple(complete)
             path = equal_cost_arguments(family, fusion, dims, in_channels, out_channels, complete, equal_cost)
             shape = (family, fusion, dims, in_channels, out_channels, complete, path)

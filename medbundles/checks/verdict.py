@@ -10,7 +10,7 @@ from medbundles.errors import ConfigurationError, DataError, EnvironmentFailure,
 
 # Faults whose uncertainty a user may settle. Whether a single finding may be allowed is for its check to say
 # (``Finding.allowable``): labels on a shifted grid can be used after all, labels of another size cannot.
-ALLOWABLE_CODES = frozenset({"NII004", "NII006", "NII013", "LUN002", "LUN005", "LUN009", "DWI008", "DWI010"})
+ALLOWABLE_CODES = frozenset({"NII004", "NII006", "NII008", "NII013", "LUN002", "LUN005", "LUN009", "DWI008", "DWI010"})
 # Faults of the machine, not of the data: they end with exit code 4 when they are all there is.
 ENVIRONMENT_CODES = frozenset({"NII015", "DCM009"})
 SEVERITY = ("error", "warning", "note")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-KINDS = ("dwi_t1w", "lidc", "luna16", "nnunet")
+KINDS = ("brats", "dwi_t1w", "lidc", "luna16", "nnunet")
 
 
 def register(app: typer.Typer) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from medbundles.errors import DataError, Finding
+from medbundles.io.dataset_json import DATASET_FILE, faulty_dataset, read_dataset_json
 from medbundles.io.grids import IMAGE_SUFFIXES
 
-DATASET_FILE = "dataset.json"
 CHANNEL_DIGITS = 4
 
 
@@ -62,18 +61,18 @@ def read_raw_dataset(source: Path) -> tuple[RawDataset, list[Finding]]:
     Raises:
         DataError: ``dataset.json`` is missing or lacks channels, labels or the files' ending (NII016).
     """
-    content = _read_json(source / DATASET_FILE)
+    content = read_dataset_json(source / DATASET_FILE)
     try:
         names = content.get("channel_names") or content["modality"]
         channels = tuple(str(names[key]) for key in sorted(names, key=int))
         labels = _labels(content["labels"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         message = f"channel_names and labels are expected; {error!s} is missing or damaged"
-        raise DataError(findings=[_faulty(message, "write it as nnU-Net's documentation says")]) from error
+        raise DataError(findings=[faulty_dataset(message, "write it as nnU-Net's documentation says")]) from error
     ending = str(content.get("file_ending", ".nii.gz"))
     if ending not in IMAGE_SUFFIXES:
         message = f"file_ending {ending} is not read, expected one of {', '.join(IMAGE_SUFFIXES)}"
-        raise DataError(findings=[_faulty(message, "convert the images")])
+        raise DataError(findings=[faulty_dataset(message, "convert the images")])
     cases, findings = _find_cases(source, len(channels), ending)
     counted, found = content.get("numTraining"), sum(not case.testing for case in cases)
     if counted is not None and counted != found:
@@ -126,20 +125,3 @@ def _labels(entries: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     return {
         name: tuple(map(int, value)) if isinstance(value, list) else (int(value),) for name, value in entries.items()
     }
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        fix = "--source is the folder that holds it beside imagesTr and labelsTr"
-        raise DataError(findings=[Finding("TRN011", "error", f"no {path.name} in {path.parent.name}", fix)])
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(findings=[_faulty(f"not JSON: {error}", "correct it")]) from error
-    if not isinstance(content, dict):
-        raise DataError(findings=[_faulty("expected a mapping", "correct it")])
-    return content
-
-
-def _faulty(message: str, fix: str) -> Finding:
-    return Finding("NII016", "error", message, fix, file=DATASET_FILE)

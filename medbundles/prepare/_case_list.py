@@ -48,7 +48,7 @@ def refuse_empty(cases: Sequence[Any]) -> None:
 
 
 def find_subjects(
-    results: Sequence[CaseResult], patients: Mapping[str, str] | None = None
+    results: Sequence[CaseResult], patients: Mapping[str, str] | None = None, contrasts: Sequence[str] = ()
 ) -> tuple[dict[str, str], list[Finding]]:
     """Return the subject of each case: its patient, but one subject for all that share an image.
 
@@ -56,18 +56,21 @@ def find_subjects(
         results: the finished cases; ``image_sha256`` of their fingerprints is what the network sees, and
             ``t1w_sha256`` the T1w of the person, if there is one.
         patients: whose scan each case is; without, every case is somebody else's.
+        contrasts: names of images that have a hash each, ``NAME_sha256``: one of them tells a person, too.
     """
     subjects = {result.case: (patients or {}).get(result.case, result.case) for result in results}
+    same = {**SAME_IMAGE, **{f"{name}_sha256": f"the same {name}" for name in contrasts}}
     first: dict[str, str] = {}
     findings = []
     for result in results:
-        for key in (key for key in SAME_IMAGE if key in result.fingerprint):
+        for key in (key for key in same if key in result.fingerprint):
             other = first.setdefault(result.fingerprint[key], result.case)
             joined, kept = subjects[result.case], subjects[other]
             if other == result.case or (joined == kept and key != "image_sha256"):
                 continue
-            message = f"{SAME_IMAGE[key]} as case {other}: kept in the same part of the split"
-            findings.append(Finding("NII014", "warning", message, FIXES[key], result.case))
+            message = f"{same[key]} as case {other}: kept in the same part of the split"
+            fix = FIXES.get(key, FIXES["t1w_sha256"])
+            findings.append(Finding("NII014", "warning", message, fix, result.case))
             subjects = {case: kept if subject == joined else subject for case, subject in subjects.items()}
     return subjects, findings
 

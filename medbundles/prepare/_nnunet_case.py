@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -12,16 +10,14 @@ from typing import Any
 
 from medbundles import __version__
 from medbundles.checks.voxels import facts_of
-from medbundles.io.atomic import atomic_path
 from medbundles.io.hashing import sha256_data
 from medbundles.io.headers import read_header
-from medbundles.io.images import read_volume, write_volume
+from medbundles.io.images import read_volume
 from medbundles.io.nnunet import RawCase
+from medbundles.prepare._bring import STORED_SUFFIX, bring
 from medbundles.prepare._case_result import CaseResult
 from medbundles.prepare._workspace import finish_once
 from medbundles.prepare.fingerprint import describe_values
-
-STORED_SUFFIX = ".nii.gz"
 
 
 @dataclass(frozen=True)
@@ -67,23 +63,6 @@ def target_names(case: str, channels: tuple[str, ...]) -> tuple[list[str], str]:
     # A channel's name becomes a part of a file's name, so it keeps only what every system allows there.
     names = ["".join(sign if sign.isalnum() else "-" for sign in channel) for channel in channels]
     return [f"images/{case}_{name}{STORED_SUFFIX}" for name in names], f"labels/{case}{STORED_SUFFIX}"
-
-
-def bring(source: Path, target: Path) -> None:
-    """Put a volume under another name: hard linked, copied where that is not possible, converted if it is no NIfTI.
-
-    A hard link costs no disk and cannot be changed from here: this package replaces files, it never writes into them.
-    """
-    if not source.name.lower().endswith(STORED_SUFFIX):
-        volume = read_volume(source)
-        write_volume(target, volume.array, volume.affine)
-        return
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source.resolve(), target)
-    except OSError:  # another file system, or one without hard links
-        with atomic_path(target) as temporary:
-            shutil.copyfile(source, temporary)
 
 
 def _describe(job: ImportJob) -> dict[str, Any]:

@@ -23,6 +23,7 @@ def check_cases(
     geometry: Geometry | None = None,
     skip_bad_cases: bool = False,
     patch_size: Sequence[int] | None = None,
+    missing_contrasts: bool = False,
 ) -> tuple[list[Record], list[Finding]]:
     """Check the cases of an inference; labels they may have are not looked at.
 
@@ -34,6 +35,7 @@ def check_cases(
         geometry: which NIfTI form counts where sform and qform disagree.
         skip_bad_cases: leave cases with errors out instead of refusing all of them.
         patch_size: the network's window, for a note on smaller volumes.
+        missing_contrasts: whether a case may lack contrasts (null among its images), all but one of them.
 
     Returns:
         The cases without errors, and all findings; errors are among them only with ``skip_bad_cases``.
@@ -45,7 +47,13 @@ def check_cases(
     findings_by_case = [
         apply_allow(findings, allow)
         for findings in check_images(
-            cases, channels=channels, modality=modality, geometry=geometry, purpose="infer", patch_size=patch_size
+            cases,
+            channels=channels,
+            modality=modality,
+            geometry=geometry,
+            purpose="infer",
+            patch_size=patch_size,
+            missing_contrasts=missing_contrasts,
         )
     ]
     findings = [finding for of_case in findings_by_case for finding in of_case]
@@ -62,10 +70,17 @@ def inspect_cases(
     modality: str | None = None,
     geometry: Geometry | None = None,
     patch_size: Sequence[int] | None = None,
+    missing_contrasts: bool = False,
 ) -> list[Finding]:
     """Return the findings of :func:`check_cases` without deciding anything (what ``medbundles check`` shows)."""
     by_case = check_images(
-        cases, channels=channels, modality=modality, geometry=geometry, purpose="infer", patch_size=patch_size
+        cases,
+        channels=channels,
+        modality=modality,
+        geometry=geometry,
+        purpose="infer",
+        patch_size=patch_size,
+        missing_contrasts=missing_contrasts,
     )
     return sorted((finding for findings in by_case for finding in findings), key=severity)
 
@@ -78,6 +93,7 @@ def check_images(
     geometry: Geometry | None,
     purpose: nifti.Purpose,
     patch_size: Sequence[int] | None = None,
+    missing_contrasts: bool = False,
 ) -> list[list[Finding]]:
     """Check the images of every case, headers first, then the voxels of the files whose headers passed.
 
@@ -88,6 +104,7 @@ def check_images(
         geometry: which NIfTI form counts where sform and qform disagree.
         purpose: what the images are for; training is stricter.
         patch_size: the network's window, for a note on smaller volumes.
+        missing_contrasts: whether a case may lack contrasts (null among its images), all but one of them.
 
     Returns:
         One list of findings a case, in the order of the cases.
@@ -95,13 +112,12 @@ def check_images(
     headers: dict[Path, ImageHeader] = {}
     results: list[list[Finding]] = []
     for case in cases:
-        findings = check_channels(case, channels)
+        findings = check_channels(case, channels, missing_contrasts, purpose)
         for path in images_of(case):
             header, wrong = examine(path, geometry)
             if header is not None:
                 headers[path] = header
-                in_files = len(channels) if len(images_of(case)) == 1 else 1
-                wrong += nifti.check_axes(header, in_files)
+                wrong += _check_volumes(header, len(listed_images(case)), channels, missing_contrasts)
                 wrong += nifti.check_spacing(header) + nifti.check_size(header, patch_size)
                 wrong += nifti.check_memory(header)
             findings += wrong
@@ -119,13 +135,49 @@ def check_images(
     return results
 
 
-def check_channels(case: Record, channels: Sequence[str]) -> list[Finding]:
-    """NII008: as many files as channels, or one 4D file with all of them."""
-    found = len(images_of(case))
-    if found in (1, len(channels)):
-        return []
-    message = f"{found} images, expected {len(channels)} in this order: {', '.join(channels)}"
-    return [Finding("NII008", "error", message, "list one file for each channel")]
+def check_channels(
+    case: Record, channels: Sequence[str], missing_contrasts: bool = False, purpose: nifti.Purpose = "train"
+) -> list[Finding]:
+    """NII008: as many files as channels, or one 4D file with all of them; what is null is absent.
+
+    Args:
+        case: a record.
+        channels: the channel names in their order.
+        missing_contrasts: whether a case may lack some; this is noted, and warned of where it shows in the result.
+        purpose: what the images are for.
+    """
+    listed, found = listed_images(case), len(images_of(case))
+    order = f"{len(channels)} in this order: {', '.join(channels)}"
+    if len(listed) not in (1, len(channels)) or not found:
+        message = f"{len(listed) if found else 'no'} images, expected {order}"
+        return [Finding("NII008", "error", message, "list one file for each channel")]
+    if found < len(listed):
+        absent = [name for name, image in zip(channels, listed, strict=True) if image is None]
+        if not missing_contrasts:
+            message = f"no {', '.join(absent)}; expected {order}"
+            return [Finding("NII008", "error", message, "add the missing files: this model needs all of them")]
+        message = f"no {', '.join(absent)}; goes on with {', '.join(name for name in channels if name not in absent)}"
+        return [Finding("NII008", "warning" if purpose == "infer" else "note", message)]
+    if len(listed) == 1 < len(channels) and purpose == "infer":
+        message = f"the volumes of the 4D file are taken for {', '.join(channels)}, in this order"
+        return [
+            Finding(
+                "NII008",
+                "warning",
+                message,
+                "give one 3D file for each channel to be sure",
+                file=images_of(case)[0].name,
+            )
+        ]
+    return []
+
+
+def _check_volumes(header: ImageHeader, files: int, channels: Sequence[str], missing_contrasts: bool) -> list[Finding]:
+    """NII007; NII008 for a single volume of which nobody knows which of the contrasts it is."""
+    if missing_contrasts and files == 1 < len(channels) and len(header.grid_shape) == 3:
+        message = f"one volume whose name ends in none of {', '.join(channels)}"
+        return [Finding("NII008", "error", message, f"name it CASE_{channels[0]} or another of them", file=header.name)]
+    return nifti.check_axes(header, len(channels) if files == 1 else 1)
 
 
 def examine(path: Path, geometry: Geometry | None) -> tuple[ImageHeader | None, list[Finding]]:
@@ -166,9 +218,14 @@ def check_values(
 
 
 def images_of(case: Record) -> list[Path]:
-    """Return a record's image files in the order of the channels."""
+    """Return a record's image files in the order of the channels, absent ones left out."""
+    return [image for image in listed_images(case) if image is not None]
+
+
+def listed_images(case: Record) -> list[Path | None]:
+    """Return a record's image files in the order of the channels; ``None`` stands for an absent one."""
     image = case["image"]
-    return [Path(image)] if isinstance(image, str) else [Path(item) for item in image]
+    return [None if item is None else Path(item) for item in ([image] if isinstance(image, str) else image)]
 
 
 def of_case(findings: Sequence[Finding], case: Record) -> list[Finding]:

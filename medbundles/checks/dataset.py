@@ -33,6 +33,7 @@ def check_dataset(
     geometry: Geometry | None = None,
     patch_size: Sequence[int] | None = None,
     image_target: bool = False,
+    missing_contrasts: bool = False,
 ) -> list[Finding]:
     """Check a prepared folder as training will use it.
 
@@ -46,6 +47,7 @@ def check_dataset(
         geometry: which NIfTI form counts where sform and qform disagree.
         patch_size: the network's window, for a note on smaller volumes.
         image_target: whether labels are images to be synthesized, inside the records' masks.
+        missing_contrasts: whether cases may lack contrasts (null among their images), all but one of them.
 
     Returns:
         All findings, errors first.
@@ -64,6 +66,7 @@ def check_dataset(
         geometry=geometry,
         patch_size=patch_size,
         image_target=image_target,
+        missing_contrasts=missing_contrasts,
     )
     # Contents are compared only when all files can be read; subjects are known from the list alone.
     findings += check_leaks(parts, modality, geometry, contents=not has_errors(findings)) + check_folds(parts)
@@ -80,6 +83,7 @@ def check_records(
     geometry: Geometry | None = None,
     patch_size: Sequence[int] | None = None,
     image_target: bool = False,
+    missing_contrasts: bool = False,
 ) -> list[Finding]:
     """Check images and labels of records that a network shall be trained on or measured with.
 
@@ -92,14 +96,22 @@ def check_records(
         geometry: which NIfTI form counts where sform and qform disagree.
         patch_size: the network's window, for a note on smaller volumes.
         image_target: whether labels are images to be synthesized, inside the records' masks.
+        missing_contrasts: whether cases may lack contrasts (null among their images), all but one of them.
 
     Returns:
         All findings, errors first; many notes of one kind are one note with their count.
     """
     by_case = check_images(
-        cases, channels=channels, modality=modality, geometry=geometry, purpose="train", patch_size=patch_size
+        cases,
+        channels=channels,
+        modality=modality,
+        geometry=geometry,
+        purpose="train",
+        patch_size=patch_size,
+        missing_contrasts=missing_contrasts,
     )
     findings = [finding for of_one in by_case for finding in of_one] + check_names(cases)
+    cases = [case for case in cases if images_of(case)]  # what a label is to lie on
     if image_target:
         findings += check_targets(cases, geometry)
     elif label_values is not None:

@@ -71,7 +71,7 @@ def _misnamed(content: dict[str, Any]) -> list[str]:
 
 
 def _malformed(parts: dict[str, Any]) -> list[str]:
-    """Return what keeps records from being read: anything but a path, or a list of paths, under ``image``."""
+    """Return what keeps records from being read: anything but a path, or a list of paths and null, under ``image``."""
     texts = []
     for part, entries in parts.items():
         if not isinstance(entries, list):
@@ -79,7 +79,8 @@ def _malformed(parts: dict[str, Any]) -> list[str]:
             continue
         for number, record in enumerate(entries, start=1):
             image = record.get("image") if isinstance(record, dict) else None
-            paths = image if isinstance(image, list) else [image]
+            # null in a list stands for an absent contrast; who may do without is for the checks to say (NII008).
+            paths = [item for item in image if item is not None] if isinstance(image, list) else [image]
             if not paths or not all(isinstance(item, str) and item for item in paths):
                 texts.append(f'record {number} of "{part}" has no "image" that is a path or a list of paths')
                 continue
@@ -138,9 +139,13 @@ def listed_channels(dataset_dir: str | os.PathLike[str]) -> list[str] | None:
 
 
 def records(
-    dataset_dir: str | os.PathLike[str], part: Part, fold: int = 0, channels: Sequence[str] | None = None
+    dataset_dir: str | os.PathLike[str],
+    part: Part,
+    fold: int = 0,
+    channels: Sequence[str] | None = None,
+    optional: bool = False,
 ) -> list[Record]:
-    """Return the records of one part with absolute paths.
+    """Return the records of one part with absolute paths; ``None`` among the images stays for an absent one.
 
     ``training`` and ``validation`` are the records of the list's ``training`` whose ``fold`` differs from and equals
     the given one; ``testing`` never takes part in training.
@@ -150,19 +155,21 @@ def records(
         part: which records.
         fold: the fold that validates.
         channels: which images to take and in what order, where the data list names its channels; None takes all.
+        optional: whether a channel that the list does not name is absent (``None``) instead of an error.
 
     Raises:
-        DataError: no data list, or no record in this part (TRN011); a channel that the list does not name (NII008).
+        DataError: no data list, or no record in this part (TRN011); a channel that the list does not name, or none of
+            all of them; another order than that of the volumes in a 4D image (NII008).
     """
     root = Path(dataset_dir)
     root = root.parent if root.suffix == ".json" else root
     lists = read_datalist(dataset_dir)
-    places = _places_of(channels, listed_channels(dataset_dir))
+    places = _places_of(channels, listed_channels(dataset_dir), optional)
     if part == "testing":
         chosen: Iterable[Record] = lists["testing"]
     else:
         chosen = (r for r in lists["training"] if (int(r.get("fold", 0)) == fold) == (part == "validation"))
-    found = [_absolute(_with_images(record, places), root) for record in chosen]
+    found = [_with_images(_absolute(record, root), places) for record in chosen]
     if not found:
         folds = sorted({int(record.get("fold", 0)) for record in lists["training"]})
         message = f'no record for {part} with fold {fold} (folds in "training": {folds})'
@@ -170,24 +177,31 @@ def records(
     return found
 
 
-def _places_of(channels: Sequence[str] | None, listed: Sequence[str] | None) -> list[int] | None:
+def _places_of(channels: Sequence[str] | None, listed: Sequence[str] | None, optional: bool) -> list[int | None] | None:
     """Return where the wanted channels stand among the listed ones; None where nothing is to be chosen."""
     if channels is None or listed is None:
         return None
     missing = [name for name in channels if name not in listed]
-    if missing:
+    if missing and not (optional and len(missing) < len(channels)):
         message = f"no channel {', '.join(missing)}; the data list has {', '.join(listed)}"
         fix = "choose some of these, or prepare the data with the channels you want"
         raise DataError(findings=[Finding("NII008", "error", message, fix, file=DATALIST_NAME)])
-    return [listed.index(name) for name in channels]
+    return [listed.index(name) if name in listed else None for name in channels]
 
 
-def _with_images(record: Record, places: Sequence[int] | None) -> Record:
+def _with_images(record: Record, places: Sequence[int | None] | None) -> Record:
     images = [record["image"]] if isinstance(record["image"], str) else record["image"]
-    if places is None or not places or max(places) >= len(images):
+    wanted = [place for place in places or () if place is not None]
+    if places is None or not places or list(places) == list(range(len(images))):
+        return record
+    if len(images) == 1 < max(wanted) + 1 and list(places) != list(range(len(places))):
+        message = "a 4D image holds all channels in the data list's order; some of them, or another order, are wanted"
+        fix = "give one 3D file for each channel"
+        raise DataError(findings=[Finding("NII008", "error", message, fix, case=str(record["case"]))])
+    if max(wanted) >= len(images):
         return record  # a wrong number of images is for the checks to say (NII008)
-    chosen = [images[place] for place in places]
-    return record | {"image": chosen[0] if len(chosen) == 1 else chosen}
+    chosen = [None if place is None else images[place] for place in places]
+    return record | {"image": chosen[0] if len(chosen) == 1 and chosen[0] is not None else chosen}
 
 
 def _fold_advice(part: Part, folds: Sequence[int]) -> str:
@@ -209,6 +223,7 @@ class Records(Sequence[Record]):
         part: which records, see :func:`records`.
         fold: the fold that validates.
         channels: which images of each record, see :func:`records`.
+        optional: whether a channel that the list does not name is absent.
     """
 
     def __init__(
@@ -217,16 +232,18 @@ class Records(Sequence[Record]):
         part: Part,
         fold: int = 0,
         channels: Sequence[str] | None = None,
+        optional: bool = False,
     ) -> None:
         self.dataset_dir = dataset_dir
         self.part = part
         self.fold = fold
         self.channels = channels
+        self.optional = optional
 
     @cached_property
     def _records(self) -> list[Record]:
         try:
-            return records(self.dataset_dir, self.part, self.fold, self.channels)
+            return records(self.dataset_dir, self.part, self.fold, self.channels, self.optional)
         except DataError as error:
             logger.warning("%s", error)
             return []
@@ -251,8 +268,8 @@ def _absolute(record: Record, root: Path) -> Record:
         if isinstance(value, str):
             resolved[key] = str(root / value)
         elif isinstance(value, list):
-            resolved[key] = [str(root / item) for item in value]
-    first = resolved["image"] if isinstance(resolved["image"], str) else resolved["image"][0]
-    resolved.setdefault("case", case_name(first))
+            resolved[key] = [None if item is None else str(root / item) for item in value]
+    images = [resolved["image"]] if isinstance(resolved["image"], str) else resolved["image"]
+    resolved.setdefault("case", case_name(next(image for image in images if image is not None)))
     resolved.setdefault("subject", resolved["case"])
     return resolved

@@ -205,11 +205,11 @@ def _speaks() -> bool:
 
 
 def files_of(record: Item) -> list[str]:
-    """Return the image, label and mask files that a record names."""
+    """Return the image, label and mask files that a record names; null stands for an absent contrast."""
     found: list[str] = []
     for key in FILE_KEYS:
         value = record.get(key)
-        found += [value] if isinstance(value, str) else list(value or [])
+        found += [value] if isinstance(value, str) else [file for file in value or [] if file is not None]
     return found
 
 

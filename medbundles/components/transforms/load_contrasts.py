@@ -40,6 +40,7 @@ class LoadContrastsd(LoadVolumed):
     ) -> None:
         super().__init__(keys, geometry, repair=repair, allow_missing_keys=allow_missing_keys)
         self.contrasts = tuple(contrasts)
+        self.record_keys = (IMAGE,)  # what is cached depends on which contrast is absent
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the item with volumes in the place of paths, and ``present``, a truth value for each contrast.
@@ -59,7 +60,7 @@ class LoadContrastsd(LoadVolumed):
         item[IMAGE] = [Path(path) for path in paths if path is not None]
         item = super().__call__(item)
         item[IMAGE] = _with_absent(item[IMAGE], present)
-        item["present"] = present
+        item["present"] = item[IMAGE].meta["present"] = present
         return item
 
 

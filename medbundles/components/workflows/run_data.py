@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -38,6 +38,8 @@ class RunData:
         strict: whether warnings refuse as well.
         skip_bad_cases: whether ``infer`` goes on with the good ones.
         image_target: whether labels are images to be synthesized, inside the records' masks.
+        missing_contrasts: whether a case may lack channels, all but one of them.
+        channel_aliases: what else the files of a channel may end in, for ``infer``.
         find_cases: finds and checks the cases of ``infer`` in the place of this package's rules for images; called with
             the folder and, by name, ``allow`` and ``skip_bad_cases``; returns the good cases and all findings.
     """
@@ -55,6 +57,8 @@ class RunData:
     strict: bool = False
     skip_bad_cases: bool = False
     image_target: bool = False
+    missing_contrasts: bool = False
+    channel_aliases: Mapping[str, Sequence[str]] | None = None
     find_cases: CaseFinder | None = None
 
     def check(self) -> tuple[list[Record], list[Finding]]:
@@ -91,7 +95,7 @@ class RunData:
         return {"dataset_dir": str(self.dataset_dir), "files": len(files), "names_and_sizes_sha256": content}
 
     def _check_cases(self, channels: Sequence[str]) -> tuple[list[Record], list[Finding]]:
-        found, wrong = look_for_cases(self.dataset_dir, channels)
+        found, wrong = look_for_cases(self.dataset_dir, channels, self.missing_contrasts, self.channel_aliases)
         bad = {finding.case for finding in wrong}
         good = [case for case in found if case["case"] not in bad]
         if wrong and not (self.skip_bad_cases and good):
@@ -104,6 +108,7 @@ class RunData:
             geometry=self.geometry,
             skip_bad_cases=self.skip_bad_cases,
             patch_size=self.patch_size,
+            missing_contrasts=self.missing_contrasts,
         )
         return self._judge_warnings(chosen, [*wrong, *findings])
 
@@ -130,9 +135,10 @@ class RunData:
                 geometry=self.geometry,
                 patch_size=self.patch_size,
                 image_target=self.image_target,
+                missing_contrasts=self.missing_contrasts,
             )
             return [], refuse(findings, strict=self.strict)
-        chosen = records(self.dataset_dir, self.part, self.fold, channels)
+        chosen = records(self.dataset_dir, self.part, self.fold, channels, self.missing_contrasts)
         findings = check_records(
             chosen,
             label_values=labels,
@@ -142,5 +148,6 @@ class RunData:
             geometry=self.geometry,
             patch_size=self.patch_size,
             image_target=self.image_target,
+            missing_contrasts=self.missing_contrasts,
         )
         return chosen, refuse(findings, strict=self.strict)

@@ -83,6 +83,8 @@ class RunSession:
         patch_size: the network's window in voxels, for a note on smaller volumes.
         skip_bad_cases: whether an inference goes on with the good cases; it then ends with exit code 7.
         image_target: whether labels are images to be synthesized, inside the records' masks.
+        missing_contrasts: whether cases may lack channels (null in a data list, no file in a folder), all but one.
+        channel_aliases: what else the files of a channel may end in, ``{"t1c": ["t1ce"]}``, for an inference.
         find_cases: finds and checks the cases of an inference that are no plain images (:class:`RunData`).
         called: what the user is told has ended; the default is ``kind``.
 
@@ -120,6 +122,8 @@ class RunSession:
         patch_size: Sequence[int] | None = None,
         skip_bad_cases: bool = False,
         image_target: bool = False,
+        missing_contrasts: bool = False,
+        channel_aliases: Mapping[str, Sequence[str]] | None = None,
         find_cases: CaseFinder | None = None,
         called: str | None = None,
     ) -> None:
@@ -164,6 +168,8 @@ class RunSession:
                 strict=strict,
                 skip_bad_cases=skip_bad_cases,
                 image_target=image_target,
+                missing_contrasts=missing_contrasts,
+                channel_aliases=channel_aliases,
                 find_cases=find_cases,
             )
         )

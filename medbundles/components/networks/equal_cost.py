@@ -13,7 +13,7 @@ from medbundles.components.networks.network_choices import Fusion
 from medbundles.components.networks.network_cost import count_multiplications
 from medbundles.errors import ConfigurationError
 
-CLOSE = 0.05  # no closer width is looked for
+CLOSE = 0.1  # no closer width is looked for
 TOLERANCE = 0.2  # how far costs called equal may be apart
 EDGE = 64  # voxels; the block whose cost is compared
 
@@ -30,7 +30,7 @@ def equal_cost_arguments(
     """Return arguments for what each contrast has to itself: its encoder (``feature``), its network (``decision``).
 
     The multiplications of a forward pass on a block of 64 voxels an edge are compared with those of ``input`` with the
-    given arguments. Widths are whole numbers: one within 5 % is taken, else the closest.
+    given arguments. Widths are whole numbers: one within 10 % is taken, else the closest.
 
     Raises:
         ConfigurationError: the closest is more than a fifth away.

@@ -1,6 +1,7 @@
 """Inference on whole images: only where there is tissue, by the fastest way the machine has."""
 
 from medbundles.components.inferers.backends import BACKENDS, choose_backend, prepare_network
+from medbundles.components.inferers.flip_mean import FlipMeanInferer
 from medbundles.components.inferers.mixed_precision_inferer import MixedPrecisionInferer
 from medbundles.components.inferers.slice_stack import SliceStackInferer
 from medbundles.components.inferers.spaced import SpacedInferer
@@ -9,6 +10,7 @@ from medbundles.components.inferers.tissue_window import TissueWindowInferer
 
 __all__ = [
     "BACKENDS",
+    "FlipMeanInferer",
     "MixedPrecisionInferer",
     "SliceStackInferer",
     "SpacedInferer",

@@ -1,0 +1,91 @@
+"""A trained tumor network applied to cases that are loaded once, for measurements on changed images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from torch import Tensor
+
+from medbundles.components.device import has_mixed_precision
+from medbundles.components.inferers import SpacedInferer, TissueWindowInferer
+from medbundles.components.metrics import RegionQuality
+from medbundles.components.networks import load_weights, network_from_model
+from medbundles.components.transforms import BrainMaskd, CleanRegionsd, LoadContrastsd, NormalizeContrastsd
+from medbundles.io.datalist import records
+from medbundles.io.model_json import cleaning_of, locate_weights, read_model
+
+BUNDLE = Path(__file__).parents[2] / "bundles" / "brain_tumor_mri_segmentation"
+Change = Callable[[dict[Any, Any]], dict[Any, Any]]
+
+
+class TrainedTumorNetwork:
+    """Network, preprocessing and cleaning of a ``model.json``.
+
+    Args:
+        weights: ``model.pt``; None takes the released weights.
+    """
+
+    def __init__(self, weights: str | None) -> None:
+        file = locate_weights(BUNDLE, weights)
+        self.model = read_model(file)
+        self.contrasts: list[str] = list(self.model["image_channels"])
+        self.network = network_from_model(self.model).eval()
+        load_weights(self.network, file)
+        window = TissueWindowInferer(
+            self.model["preprocessing"]["patch_size"],
+            crop_to_foreground=True,
+            backend="auto",
+            amp=has_mixed_precision(torch.device("cpu")),
+        )
+        self.inferer = SpacedInferer(window, self.model["preprocessing"]["spacing_mm"])
+        self.cleaning = CleanRegionsd("pred", self.model["regions"], **cleaning_of(self.model), output_key="regions")
+
+    def load(self, dataset_dir: Path, part: Any = "testing", change: Change | None = None) -> Iterator[dict[Any, Any]]:
+        """Yield the cases of a part with a z-scored image; ``change`` alters each as it was read."""
+        read = LoadContrastsd(self.contrasts, ["image", "label", "mask"])
+        for record in records(dataset_dir, part, channels=self.contrasts):
+            item = read(record)
+            item = change(item) if change else item
+            yield NormalizeContrastsd(self.contrasts)(BrainMaskd()(item))
+
+    def regions(self, image: Tensor, keep: Sequence[str] | None = None) -> Tensor:
+        """Return masks ``(R, H, W, D)`` of an image ``(C, H, W, D)``; only the contrasts to ``keep`` are shown."""
+        shown = image.clone()
+        absent = [number for number, name in enumerate(self.contrasts) if keep is not None and name not in keep]
+        shown[absent] = 0.0
+        batch = MetaTensor(shown.as_tensor()[None], affine=image.affine[None])
+        logits = self.inferer(batch, self.network)[0]
+        item = self.cleaning({"pred": MetaTensor(logits.as_tensor().sigmoid(), affine=image.affine)})
+        found: Tensor = item["regions"]
+        return found
+
+    def quality(self) -> RegionQuality:
+        """Return the metric that measurements use."""
+        return RegionQuality(self.model["regions"], surface=True)
+
+
+def table_of(found: Mapping[str, Mapping[str, Any]], first: str) -> str:
+    """Return summaries as a Markdown table: Dice with its interval and HD95 of each region.
+
+    Args:
+        found: name of a row to the summary of :class:`RegionQuality`.
+        first: what the rows are.
+    """
+    regions = list(next(iter(found.values()))["regions"])
+    lines = [
+        f"| {first} | {' | '.join(f'{name}: Dice, HD95 mm' for name in regions)} |",
+        "|---" * (len(regions) + 1) + "|",
+    ]
+    for name, summary in found.items():
+        lines.append(f"| {name} | {' | '.join(_cell(summary['regions'][region]) for region in regions)} |")
+    return "\n".join(lines)
+
+
+def _cell(figures: Mapping[str, Any]) -> str:
+    low, high = figures["intervals"]["dice"] or (float("nan"), float("nan"))
+    distance = figures["hd95_mm"]
+    return f"{figures['dice']:.2f} ({low:.2f} to {high:.2f}), {distance:.0f}"

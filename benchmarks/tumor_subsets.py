@@ -1,0 +1,57 @@
+"""What is left when contrasts are missing: every non-empty subset of a model's contrasts, on the same cases.
+
+    python benchmarks/tumor_subsets.py --dataset_dir DATA --weights RUN/model.pt --json subsets.json
+
+Each case of the test part is read once and shown with every subset of its contrasts; what the network makes of it is
+cleaned as `medbundles infer` does it. Dice of each region, mean over cases with 95 % intervals of the bootstrap, HD95
+in mm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from pathlib import Path
+from typing import Any
+
+import torch
+from support.tumor_cases import TrainedTumorNetwork, table_of
+
+from medbundles.io.atomic import write_json
+
+
+def subsets_of(contrasts: list[str]) -> list[tuple[str, ...]]:
+    """Return all non-empty subsets, the largest first."""
+    sizes = range(len(contrasts), 0, -1)
+    return [chosen for size in sizes for chosen in itertools.combinations(contrasts, size)]
+
+
+def measure(weights: str | None, dataset_dir: Path, part: str) -> dict[str, dict[str, Any]]:
+    """Return the summary of each subset, by the names of its contrasts."""
+    trained = TrainedTumorNetwork(weights)
+    metrics = {subset: trained.quality() for subset in subsets_of(trained.contrasts)}
+    for case in trained.load(dataset_dir, part):
+        for subset, metric in metrics.items():
+            metric.update(([trained.regions(case["image"], subset)], [case["label"]]))
+        print(f"{case['case']} done", flush=True)
+    return {"+".join(subset): metric.summary() for subset, metric in metrics.items()}
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset_dir", type=Path, required=True, help="prepared folder")
+    parser.add_argument("--weights", help="model.pt of a run; default: the released weights")
+    parser.add_argument("--part", default="testing", help="testing or validation")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="where to write all figures")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    found = measure(options.weights, options.dataset_dir, options.part)
+    if options.json:
+        write_json(options.json, found)
+    print(table_of(found, "contrasts"))
+
+
+if __name__ == "__main__":
+    main()

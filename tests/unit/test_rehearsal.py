@@ -136,3 +136,42 @@ def test_a_large_patch_is_tried_whole_only_where_a_small_one_does_not_fit(smalle
     network = Remember(smallest)
     rehearse(parser(network, inferer=None, patch_size=[64, 64, 64]), "train", ["ct"], labeled=True)
     assert network.seen == seen
+
+
+PATCHES: dict[str, Any] = {
+    "_target_": "PatchDiscriminator", "spatial_dims": 3, "in_channels": 3, "channels": 2, "num_layers_d": 2,
+}  # fmt: skip
+VOLUMES: dict[str, Any] = {
+    "slices": None,
+    "network": UNET | {"spatial_dims": 3, "in_channels": 1, "out_channels": 2},
+    "inferer": {"_target_": "SimpleInferer"},
+    "loss": {"_target_": "DiceLoss", "sigmoid": True},
+    "adversarial_weight": 1.0,
+    "conditional": True,
+}
+
+
+@pytest.mark.parametrize(("conditional", "in_channels"), [(True, 3), (False, 2)])
+def test_a_discriminator_of_blocks_is_shown_regions_beside_the_image(conditional: bool, in_channels: int) -> None:
+    judge = PATCHES | {"in_channels": in_channels}
+    config = parser(**VOLUMES | {"patch_size": [16, 16, 16], "conditional": conditional}, discriminator=judge)
+    rehearse(config, "train", ["t1c"], labeled=True, label_channels=2)
+
+
+@pytest.mark.parametrize(
+    ("edge", "in_channels", "said"),
+    [(16, 4, "blocks of 16 x 16 x 16 with 3 channel(s)"), (4, 3, "blocks of 4 x 4 x 4 with 3 channel(s)")],
+)
+def test_a_discriminator_of_blocks_that_does_not_fit_is_refused(edge: int, in_channels: int, said: str) -> None:
+    judge = PATCHES | {"in_channels": in_channels}
+    config = parser(**VOLUMES | {"patch_size": [edge] * 3}, discriminator=judge)
+    with pytest.raises(ConfigurationError) as refused:
+        rehearse(config, "train", ["t1c"], labeled=True, label_channels=2)
+    assert f"discriminator does not take {said}" in str(refused.value)
+
+
+def test_the_loss_of_a_trainer_with_a_discriminator_is_tried_as_well() -> None:
+    config = parser(**VOLUMES | {"patch_size": [16, 16, 16], "loss": None})
+    config["train"] = {"trainer": {"recon_loss_function": {"_target_": "DiceLoss", "reduction": "none"}}}
+    with pytest.raises(ConfigurationError, match="recon_loss_function does not take 2 output channel"):
+        rehearse(config, "train", ["t1c"], labeled=True, label_channels=2)

@@ -16,12 +16,14 @@ import torch
 from monai.bundle.config_parser import ConfigParser
 from torch import Tensor, nn
 
+from medbundles.components.networks.slice_discriminator import SliceDiscriminator
 from medbundles.components.out_of_memory import is_out_of_memory, memory_failure
 from medbundles.errors import MISFITS, ConfigurationError, Finding, MedbundlesError, origin, reason_of
 
 # Where MONAI's rules for bundles put the objects.
 NETWORK = "network_def"
-LOSS = "train::trainer::loss_function"
+# A supervised trainer's, and that of one with a discriminator.
+LOSSES = ("train::trainer::loss_function", "train::trainer::recon_loss_function")
 DISCRIMINATOR = "discriminator"
 POSTPROCESSING = "postprocessing"
 INFERERS = {"train": "validate::inferer", "evaluate": "validate::inferer", "infer": "inferer"}
@@ -56,18 +58,20 @@ def rehearse(
     findings: list[Finding] = []
     network = _built(parser, NETWORK, findings)
     inferer = _built(parser, INFERERS[kind], findings)
-    loss = _built(parser, LOSS, findings) if kind == "train" else None
+    loss_id = next((id_ for id_ in LOSSES if id_ in parser), LOSSES[0])
+    loss = _built(parser, loss_id, findings) if kind == "train" else None
     if kind == "infer":
         _built(parser, POSTPROCESSING, findings)  # takes from model.json what no other part asks for
     if isinstance(network, nn.Module) and not findings:
         with _unchanged(network):
             if kind == "train":
                 patch = _patch_shape(parser, channels)
-                findings += _try_training(network, patch, loss if labeled else None, label_channels) if patch else []
+                tried = (loss_id, loss if labeled else None)
+                findings += _try_training(network, patch, *tried, label_channels) if patch else []
             fed = _fed_by(inferer, len(channels or ("image",)))
             findings += _try_network(network, fed, INFERERS[kind])[1] if fed and not findings else []
     if kind == "train" and DISCRIMINATOR in parser:
-        findings += _try_discriminator(parser, findings)
+        findings += _try_discriminator(parser, findings, channels, label_channels if labeled else 1)
     if findings:
         raise ConfigurationError(findings=findings)
 
@@ -95,7 +99,9 @@ def _patch_shape(parser: ConfigParser, channels: Sequence[str] | None) -> tuple[
     return (2, count, *patch) if count and isinstance(patch, list) else None
 
 
-def _try_training(network: nn.Module, shape: tuple[int, ...], loss: Any, label_channels: int) -> list[Finding]:
+def _try_training(
+    network: nn.Module, shape: tuple[int, ...], loss_id: str, loss: Any, label_channels: int
+) -> list[Finding]:
     output, findings = _try_network(network, shape, "the training patches")
     if not isinstance(output, Tensor) or not callable(loss):
         return findings
@@ -103,38 +109,45 @@ def _try_training(network: nn.Module, shape: tuple[int, ...], loss: Any, label_c
     try:
         value = loss(output, label)
     except (*MISFITS, MedbundlesError, MemoryError) as error:
-        _refuse_if_out_of_memory(error, f"no memory for {LOSS} with {_sizes(output.shape)} numbers", output.device)
+        _refuse_if_out_of_memory(error, f"no memory for {loss_id} with {_sizes(output.shape)} numbers", output.device)
         reason = reason_of(error)
     else:
         if not isinstance(value, Tensor) or value.numel() == 1:
             return findings
         reason = f"it returns {_sizes(value.shape)} numbers, training needs one"
     labels = "one" if label_channels == 1 else label_channels
-    message = f"{LOSS} does not take {output.shape[1]} output channel(s) and a label of {labels}: {reason}"
+    message = f"{loss_id} does not take {output.shape[1]} output channel(s) and a label of {labels}: {reason}"
     return [*findings, Finding("CFG002", "error", message, "correct out_channels or the loss's arguments")]
 
 
-def _try_discriminator(parser: ConfigParser, found: list[Finding]) -> list[Finding]:
-    """Show the discriminator a slice of each axis, where there is one that will be asked."""
+def _try_discriminator(
+    parser: ConfigParser, found: list[Finding], channels: Sequence[str] | None, target_channels: int
+) -> list[Finding]:
+    """Show the discriminator a block, or a slice of each axis of it, where there is one that will be asked."""
     weights = [parser.get_parsed_content(f"{name}_weight", default=0) for name in ("adversarial", "feature_matching")]
     patch = parser.get_parsed_content("patch_size", default=None)
     network = None if found or not any(weights) else _built(parser, DISCRIMINATOR, found)
     if not isinstance(network, nn.Module) or not isinstance(patch, list) or len(patch) != 3:
         return []
     device = _device_of(network)
-    condition = None
-    if parser.get_parsed_content("conditional", default=False):
-        condition = torch.zeros(1, len(parser.get_parsed_content("channels")), *patch, device=device)
+    images = len(channels or ()) if parser.get_parsed_content("conditional", default=False) else 0
+    sliced = isinstance(network, SliceDiscriminator)
+    target = torch.zeros(1, target_channels, *patch, device=device)
+    condition = torch.zeros(1, images, *patch, device=device) if images else None
     slices = [torch.tensor([[0, size // 2]], device=device) for size in patch]
     with _unchanged(network):
         network.train()  # what it refuses in training only, such as normalizing a single value
         try:
-            network(torch.zeros(1, 1, *patch, device=device), slices, condition)
+            if sliced:
+                network(target, slices, condition)
+            else:
+                network(target if condition is None else torch.cat([condition, target], dim=1))
         except (*MISFITS, MemoryError) as error:
             reason = reason_of(error)
         else:
             return []
-    message = f"{DISCRIMINATOR} does not take slices of blocks of {_sizes(patch)}: {reason}"
+    shown = f"{'slices of ' if sliced else ''}blocks of {_sizes(patch)}"
+    message = f"{DISCRIMINATOR} does not take {shown} with {images + target_channels} channel(s): {reason}"
     return [Finding("CFG002", "error", message, "choose a larger patch_size or a smaller discriminator")]
 
 

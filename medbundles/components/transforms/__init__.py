@@ -12,6 +12,7 @@ from medbundles.components.transforms.load_diffusion import LoadDiffusiond
 from medbundles.components.transforms.load_volume import LoadVolumed
 from medbundles.components.transforms.malignancy_channels import MalignancyChannelsd
 from medbundles.components.transforms.normalize_contrasts import NormalizeContrastsd
+from medbundles.components.transforms.perturbation import Perturbationd
 from medbundles.components.transforms.rand_block import RandBlockd
 from medbundles.components.transforms.rand_cubes import RandCubesd
 from medbundles.components.transforms.rand_mirror import RandMirrorLeftRightd
@@ -37,6 +38,7 @@ __all__ = [
     "LoadVolumed",
     "MalignancyChannelsd",
     "NormalizeContrastsd",
+    "Perturbationd",
     "RandBlockd",
     "RandContrastDropoutd",
     "RandCubesd",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,18 +60,22 @@ def _look(
 ) -> tuple[str, list[Finding]]:
     """Return what the path holds, in words, and what is to say about it."""
     from medbundles.checks.cases import inspect_cases
+    from medbundles.checks.contrast_records import check_tumor_source
     from medbundles.checks.dataset import check_dataset
     from medbundles.checks.diffusion_cases import check_raw_scans
     from medbundles.checks.lidc import check_lidc
     from medbundles.checks.luna import check_luna16
+    from medbundles.io.brats import is_tumor_source
     from medbundles.io.cases import find_cases
     from medbundles.io.datalist import DATALIST_NAME, read_datalist
+    from medbundles.io.dataset_json import DATASET_FILE
     from medbundles.io.lidc import is_lidc
     from medbundles.io.luna16 import is_luna16
-    from medbundles.io.nnunet import DATASET_FILE, read_raw_dataset
+    from medbundles.io.nnunet import read_raw_dataset
 
     rules = _rules(files)
     targets = {key: rules.pop(key) for key in ("label_values", "image_target")}
+    aliases = rules.pop("channel_aliases")
     if path.suffix == ".json" or (path / DATALIST_NAME).is_file():
         parts = read_datalist(path)
         kind = f"prepared folder, {len(parts['training'])} training and {len(parts['testing'])} testing cases"
@@ -80,11 +84,13 @@ def _look(
         return "raw source in LUNA16's layout", check_luna16(path)
     if is_lidc(path):
         return "raw source in LIDC-IDRI's layout", check_lidc(path)
+    if is_tumor_source(path):
+        return check_tumor_source(path, geometry)
     if (path / DATASET_FILE).is_file() and (path / "imagesTr").is_dir():
         return "raw source in nnU-Net's layout", read_raw_dataset(path)[1]
     if targets["image_target"]:
         return check_raw_scans(path, geometry)
-    cases = find_cases(path, rules["channels"])
+    cases = find_cases(path, rules["channels"], rules["missing_contrasts"], aliases)
     return f"{len(cases)} cases for inference", inspect_cases(cases, geometry=geometry, **rules)
 
 
@@ -102,10 +108,19 @@ def _rules(files: Sequence[Path]) -> dict[str, Any]:
     return {
         "channels": follow(config, session["channels"]),
         "modality": session.get("modality"),
-        "label_values": session.get("label_values"),
+        "label_values": _label_values(config, session.get("label_values")),
         "image_target": session.get("image_target", False),
+        "missing_contrasts": session.get("missing_contrasts", False),
+        "channel_aliases": follow(config, session.get("channel_aliases")),
         "patch_size": config.get("patch_size"),
     }
+
+
+def _label_values(config: Mapping[str, Any], values: Any) -> list[int] | None:
+    """Return the values that labels may have; a bundle whose labels are a key says them as an expression of it."""
+    if isinstance(values, str) and isinstance(config.get("labels"), Mapping):
+        return [0, *map(int, config["labels"])]
+    return values if isinstance(values, list) else None
 
 
 def _codes(text: str) -> list[str]:

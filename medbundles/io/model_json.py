@@ -121,6 +121,18 @@ def thresholds_of(model: Model, second_stage: str | None = "auto") -> dict[str, 
     return thresholds
 
 
+def cleaning_of(model: Model, **overrides: Any) -> dict[str, Any]:
+    """Return how the regions of a segmentation come from probabilities: what was chosen in training, or is asked for.
+
+    Args:
+        model: the content of ``model.json``; what its ``postprocessing`` does not say is left undone.
+        **overrides: ``thresholds``, ``smallest_ml``, ``replace_below_ml``, ``fill_holes``; None takes the model's.
+    """
+    undone = {"thresholds": 0.5, "smallest_ml": 0.0, "replace_below_ml": 0.0, "fill_holes": False}
+    chosen = {key: value for key, value in (model.get("postprocessing") or {}).items() if key in undone}
+    return undone | chosen | {key: value for key, value in overrides.items() if value is not None}
+
+
 def _rgb(color: list[int]) -> tuple[int, int, int]:
     red, green, blue = color
     return int(red), int(green), int(blue)

@@ -14,11 +14,12 @@ import pytest
 
 from medbundles.io.datalist import write_datalist
 from medbundles.io.images import write_volume
-from tests.bundles.heads import write_prepared
+from tests.bundles import heads, tumors
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = "bundles/lung_nodule_ct_segmentation/configs"
 HEAD_CONFIGS = "bundles/t1w_synthesis/configs"
+TUMOR_CONFIGS = "bundles/brain_tumor_mri_segmentation/configs"
 # What makes a training a matter of seconds.
 QUICK = ("--max_epochs", "2", "--samples_per_epoch", "48", "--val_interval", "1", "--preview_cases", "2")
 
@@ -27,6 +28,12 @@ SOME = ("--max_epochs", "2", "--samples_per_epoch", "480", "--val_interval", "1"
 
 # Blocks as small as the networks take.
 QUICK_HEADS = ("--max_epochs", "2", "--samples_per_epoch", "8", "--val_interval", "1", "--patch_size", "[32,32,32]")
+
+# Small blocks, and a network of a few thousand weights.
+QUICK_TUMORS = (
+    *("--max_epochs", "2", "--samples_per_epoch", "8", "--val_interval", "1", "--patch_size", "[32,32,32]"),
+    *("--spacing_mm", "2.0", "--preview_cases", "1"),
+)
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -112,7 +119,7 @@ def trained(train: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def head_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prepared folder of small heads: four for training in two folds, one for testing."""
-    return write_prepared(tmp_path_factory.mktemp("heads"))
+    return heads.write_prepared(tmp_path_factory.mktemp("heads"))
 
 
 @pytest.fixture(scope="session")
@@ -131,5 +138,34 @@ def trained_heads(train_heads: Run, tmp_path_factory: pytest.TempPathFactory) ->
     """The folder of a short training of t1w_synthesis."""
     folder = tmp_path_factory.mktemp("trained_heads") / "run"
     result = train_heads(folder)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tumor_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared folder of small brains: four for training in two folds, two for testing, one of them without tumor."""
+    return tumors.write_prepared(tmp_path_factory.mktemp("tumors"))
+
+
+@pytest.fixture(scope="session")
+def train_tumors(python: Run, tumor_data: Path) -> Run:
+    """``train_tumors(output_dir, *overrides, data=None)`` by MONAI's own command on the small brains."""
+
+    def run(
+        output_dir: Path, *overrides: str | Path, data: Path = tumor_data, overlay: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        files = [f"{TUMOR_CONFIGS}/{name}.yaml" for name in ("train", overlay) if name]
+        bundle = ("-m", "monai.bundle", "run", "training", "--config_file", str(files))
+        return python(*bundle, "--dataset_dir", data, "--output_dir", output_dir, *QUICK_TUMORS, *overrides)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained_tumors(train_tumors: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a short training of brain_tumor_mri_segmentation."""
+    folder = tmp_path_factory.mktemp("trained_tumors") / "run"
+    result = train_tumors(folder)
     assert result.returncode == 0, result.stdout + result.stderr
     return folder

@@ -33,7 +33,11 @@ CASES = [
 
 
 # The short training of each bundle.
-TRAINED = {"lung_nodule_ct_segmentation": "trained", "t1w_synthesis": "trained_heads"}
+TRAINED = {
+    "brain_tumor_mri_segmentation": "trained_tumors",
+    "lung_nodule_ct_segmentation": "trained",
+    "t1w_synthesis": "trained_heads",
+}
 
 
 @pytest.fixture

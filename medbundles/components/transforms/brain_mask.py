@@ -16,8 +16,8 @@ from medbundles.errors import DataError, Finding
 class BrainMaskd(Transform):
     """Add ``mask`` ``(1, H, W, D)`` uint8: where any contrast differs from its background.
 
-    The background is what all eight corners of a contrast agree on (0 in most data sets, the z-score of 0 in others), or
-    0 where they do not. A mask that the item has already is kept.
+    The background is what all eight corners of a contrast agree on (0 in most data sets, the z-score of 0 in others),
+    or 0 where they do not. A mask that the item has already is kept.
 
     Args:
         image_key: contrasts ``(C, H, W, D)``; a channel of one value says nothing.

@@ -1,0 +1,184 @@
+"""The brain_tumor_mri_segmentation bundle by its commands: training, resume, evaluation, inference."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from tests.bundles import tumors
+from tests.bundles.conftest import QUICK_TUMORS, ROOT, TUMOR_CONFIGS, Run
+from tests.bundles.test_lung_nodule_training import wait_for
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+
+
+def model_of(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "model.json").read_text())
+    return content
+
+
+def infer(python: Run, model: Path, scans: Path, output: Path, *words: str) -> Any:
+    bundle = ("-m", "monai.bundle", "run", "--config_file", f"{TUMOR_CONFIGS}/inference.yaml")
+    weights = ("--weights", model / "model.pt")
+    return python(*bundle, "--dataset_dir", scans, "--output_dir", output, *weights, "--backend", "eager", *words)
+
+
+def assert_done(result: Any) -> None:
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.fixture(scope="module")
+def raw_output(python: Run, trained_tumors: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Inference on two raw cases, one of which has two contrasts alone."""
+    folder = tmp_path_factory.mktemp("raw")
+    tumors.write_raw(folder / "scans" / "anna")
+    tumors.write_raw(folder / "scans" / "ben", names=("t1c", "t2f"))
+    assert_done(infer(python, trained_tumors, folder / "scans", folder / "out"))
+    return folder / "out"
+
+
+def test_training_learns(trained_tumors: Path) -> None:
+    rows = history(trained_tumors)
+    assert rows[-1]["losses"]["loss"] < rows[0]["losses"]["loss"]
+    assert "dice" in rows[-1]["metrics"]
+
+
+def test_the_model_says_contrasts_labels_regions_and_spacing(trained_tumors: Path) -> None:
+    model = model_of(trained_tumors)
+    assert model["image_channels"] == ["t1n", "t1c", "t2w", "t2f"]
+    assert model["regions"] == {"WT": [1, 2, 3], "TC": [1, 3], "ET": [3]}
+    assert model["preprocessing"]["spacing_mm"] == 2.0
+
+
+@pytest.mark.parametrize("fusion", ["feature", "decision"])
+def test_every_fusion_trains_by_one_key(train_tumors: Run, tmp_path: Path, fusion: str) -> None:
+    assert_done(train_tumors(tmp_path / "run", "--fusion", fusion, "--max_epochs", "1"))
+    assert model_of(tmp_path / "run")["network"]["arguments"]["fusion"] == fusion
+
+
+def test_two_contrasts_and_one_lesion_label_train(train_tumors: Run, tmp_path: Path) -> None:
+    names = ("t1c", "t2f")
+    data = tumors.write_prepared(tmp_path / "data", names=names)
+    for label in sorted((data / "labels").iterdir()):
+        image = nib.load(label)
+        binary = (np.asarray(image.dataobj) > 0).astype(np.uint8)
+        nib.Nifti1Image(binary, image.affine).to_filename(label)
+    keys = ("--contrasts", "['t1c','t2f']", "--labels", "{'1': 'lesion'}", "--regions", "{'lesion': [1]}")
+    more = ("--colors", "{'lesion': [230, 60, 40]}", "--label_colors", "{}", "--max_epochs", "1")
+    assert_done(train_tumors(tmp_path / "run", *keys, *more, data=data))
+    assert model_of(tmp_path / "run")["regions"] == {"lesion": [1]}
+
+
+def test_three_exclusive_tissues_of_three_contrasts_train(train_tumors: Run, tmp_path: Path) -> None:
+    keys = ("--contrasts", "['t1n','t2w','t2f']", "--regions", "{'ncr': [1], 'ed': [2], 'et': [3]}")
+    assert_done(train_tumors(tmp_path / "run", *keys, "--colors", "{}", "--max_epochs", "1"))
+    assert model_of(tmp_path / "run")["network"]["arguments"]["out_channels"] == 3
+
+
+def test_a_resumed_training_is_bit_equal(
+    train_tumors: Run, trained_tumors: Path, tumor_data: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    bundle = (sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", f"{TUMOR_CONFIGS}/train.yaml")
+    command = [*bundle, "--dataset_dir", str(tumor_data), "--output_dir", str(folder), *QUICK_TUMORS]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    wait_for('"epoch": 1', folder, process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert_done(train_tumors(folder, "--resume", "True"))
+    straight, resumed = (torch.load(run / "last.pt", weights_only=True) for run in (trained_tumors, folder))
+    ours, theirs = resumed["networks"]["network"], straight["networks"]["network"]
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_two_processes_train_together(python: Run, tumor_data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    port = str(20000 + os.getpid() % 20000)
+    launcher = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", port)
+    bundle = ("-m", "monai.bundle", "run", "training", "--config_file", f"{TUMOR_CONFIGS}/train.yaml")
+    quick = (*QUICK_TUMORS, "--max_epochs", "1", "--samples_per_epoch", "4")
+    assert_done(python(*launcher, *bundle, "--dataset_dir", tumor_data, "--output_dir", folder, *quick))
+    assert json.loads((folder / "run.json").read_text())["processes"] == 2
+
+
+def test_evaluation_says_overlap_and_distances_of_each_case_and_region(
+    python: Run, tumor_data: Path, trained_tumors: Path, tmp_path: Path
+) -> None:
+    files = f"['{TUMOR_CONFIGS}/train.yaml','{TUMOR_CONFIGS}/evaluate.yaml']"
+    bundle = ("-m", "monai.bundle", "run", "evaluating", "--config_file", files)
+    places = ("--dataset_dir", tumor_data, "--output_dir", tmp_path / "out", "--weights", trained_tumors / "model.pt")
+    assert_done(python(*bundle, *places, "--backend", "eager"))
+    rows = list(csv.DictReader((tmp_path / "out" / "metrics.csv").open()))
+    assert {(row["case"], row["region"]) for row in rows} == {
+        (case, region) for case in ("brain4", "brain5") for region in ("WT", "TC", "ET")
+    }
+    assert {"dice", "hd95_mm", "surface_dice", "sensitivity", "precision"} <= rows[0].keys()
+
+
+def test_a_raw_case_gives_labels_on_its_own_grid(raw_output: Path) -> None:
+    label = nib.load(raw_output / "anna_seg.nii.gz")
+    assert label.shape == tumors.SHAPE
+    np.testing.assert_allclose(label.affine, tumors.AFFINE, atol=1e-4)
+    assert set(np.unique(label.dataobj)) <= {0, 1, 2, 3}
+
+
+def test_a_case_with_two_contrasts_alone_is_segmented(raw_output: Path) -> None:
+    assert (raw_output / "ben_seg.nii.gz").is_file()
+
+
+def test_inference_says_volumes_and_leaves_a_picture(raw_output: Path) -> None:
+    rows = list(csv.DictReader((raw_output / "volumes.csv").open()))
+    assert {row["case"] for row in rows} == {"anna", "ben"}
+    assert list(raw_output.glob("anna*.png"))
+
+
+def test_old_numbering_makes_enhancing_tumor_4(python: Run, trained_tumors: Path, raw_output: Path) -> None:
+    scans, output = raw_output.parent / "scans" / "anna", raw_output.parent / "old"
+    assert_done(infer(python, trained_tumors, scans, output, "--label_numbering", "2021"))
+    new, old = (np.asarray(nib.load(folder / "anna_seg.nii.gz").dataobj) for folder in (raw_output, output))
+    np.testing.assert_array_equal(old, np.where(new == 3, 4, new))
+
+
+def test_a_case_without_any_of_the_contrasts_is_refused(python: Run, trained_tumors: Path, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for name in ("pd", "adc"):
+        values = np.where(tumors.brain(), generator.integers(1, 300, tumors.SHAPE), 0).astype(np.int16)
+        (tmp_path / "scans" / "carl").mkdir(parents=True, exist_ok=True)
+        nib.Nifti1Image(values, tumors.AFFINE).to_filename(tmp_path / "scans" / "carl" / f"carl_{name}.nii.gz")
+    result = infer(python, trained_tumors, tmp_path / "scans", tmp_path / "out")
+    assert result.returncode == 3
+    assert "NII008" in result.stderr + result.stdout
+    assert not (tmp_path / "out" / "carl_seg.nii.gz").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--regions", "{'WT': [1, 2, 4]}"), "regions::WT has the values [4]"),
+        (("--fusion", "late"), "fusion is 'late'"),
+        (("--contrasts", "['t1n', 'adc']"), "no channel adc"),
+    ],
+)
+def test_a_setting_that_cannot_be_meant_is_refused_before_training(
+    train_tumors: Run, tmp_path: Path, words: tuple[str, str], said: str
+) -> None:
+    result = train_tumors(tmp_path / "run", *words)
+    assert result.returncode in (2, 3)
+    assert said in result.stderr + result.stdout
+    assert not (tmp_path / "run" / "model.pt").exists()

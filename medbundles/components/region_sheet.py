@@ -190,7 +190,7 @@ def _contrasts(image: Tensor, names: Sequence[str]) -> list[tuple[str, Voxels]]:
 
 
 def _truth(label: Tensor, regions: Regions) -> npt.NDArray[np.bool_]:
-    if len(label) == 1 and len(regions) > 1:
+    if len(label) == 1:
         return _array(labels_to_regions(label, regions)) > 0
     return _array(label) > 0
 

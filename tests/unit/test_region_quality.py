@@ -238,3 +238,11 @@ def test_without_an_affine_nothing_is_said_in_millimeters() -> None:
 def test_settings_without_meaning_are_refused(regions: dict[str, list[int]], tolerance: float) -> None:
     with pytest.raises(ConfigurationError):
         RegionQuality(regions, tolerance_mm=tolerance)
+
+
+def test_a_label_of_one_channel_is_a_label_map_even_where_there_is_one_region() -> None:
+    label = np.zeros((1, *SHAPE), np.uint8)
+    label[0, 1:4], label[0, 2] = 2, 3
+    metric = RegionQuality({"ET": [3]})
+    metric.update(([image(label == 3)], [image(label)]))
+    assert metric.compute() == 1.0

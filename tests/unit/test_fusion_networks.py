@@ -19,6 +19,8 @@ from medbundles.components.networks import (
     build_network,
     describe_network,
     network_from_model,
+    to_memory_format,
+    with_fast_layers,
 )
 from medbundles.errors import ConfigurationError, EnvironmentFailure
 from medbundles.formats import NotScriptable, write_torchscript
@@ -226,6 +228,19 @@ def test_channel_norm_is_instance_normalization(dims: int) -> None:
     image = block(2, 3, *[8] * dims)
     norm = nn.InstanceNorm2d(3) if dims == 2 else nn.InstanceNorm3d(3)
     torch.testing.assert_close(ChannelNorm(3)(image), norm(image))
+
+
+def test_a_pointwise_convolution_is_a_convolution_in_the_order_of_its_input() -> None:
+    convolution = nn.Conv3d(4, 3, kernel_size=1)
+    fast = with_fast_layers(nn.Sequential(convolution))
+    image = to_memory_format(block(2, 4, 4, 4, 4), "channels_last")
+    torch.testing.assert_close(fast(image), convolution(image))
+    assert fast(image).is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_only_plain_pointwise_convolutions_are_replaced() -> None:
+    others = nn.Sequential(nn.Conv3d(4, 4, 3), nn.Conv3d(4, 4, 1, stride=2), nn.Conv3d(4, 4, 1, groups=2))
+    assert all(type(layer) is nn.Conv3d for layer in with_fast_layers(others))
 
 
 def test_a_single_voxel_is_normalized_to_zero() -> None:

@@ -1,8 +1,8 @@
 """Networks: built by name, described as plain data, rebuilt from that description."""
 
 from medbundles.components.networks.builder import build_network, describe_network, network_from_model, start_from
-from medbundles.components.networks.channel_norm import ChannelNorm, with_channel_norm
 from medbundles.components.networks.contrast_network import BACKBONES, ContrastNetwork
+from medbundles.components.networks.fast_layers import ChannelNorm, PointwiseConvolution, with_fast_layers
 from medbundles.components.networks.headed_unet import HeadedUNet
 from medbundles.components.networks.input_normalized import InputNormalized
 from medbundles.components.networks.memory_format import MemoryFormat, to_memory_format
@@ -19,6 +19,7 @@ __all__ = [
     "InputNormalized",
     "MemoryFormat",
     "PlainUNet",
+    "PointwiseConvolution",
     "SliceDiscriminator",
     "Vox2VoxGenerator",
     "build_network",
@@ -29,5 +30,5 @@ __all__ = [
     "select_slices",
     "start_from",
     "to_memory_format",
-    "with_channel_norm",
+    "with_fast_layers",
 ]

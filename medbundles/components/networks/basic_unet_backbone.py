@@ -8,7 +8,6 @@ from monai.networks.nets import BasicUNet
 from torch import Tensor, nn
 
 from medbundles.components.networks.backbone import Arguments, Backbone
-from medbundles.components.networks.channel_norm import with_channel_norm
 
 LEVELS = 5
 
@@ -30,7 +29,7 @@ class BasicUNetBackbone(Backbone):
 
     def whole(self, spatial_dims: int, in_channels: int, out_channels: int, arguments: Arguments) -> nn.Module:
         """Return the whole network."""
-        return with_channel_norm(BasicUNet(spatial_dims, in_channels, out_channels, **arguments))
+        return BasicUNet(spatial_dims, in_channels, out_channels, **arguments)
 
     def stages(self, spatial_dims: int, arguments: Arguments) -> list[nn.Module]:
         """Return the convolutions of the descending half, for one channel."""

@@ -10,6 +10,7 @@ from medbundles.components.networks.backbone import Arguments
 from medbundles.components.networks.backbones import BACKBONES, find_backbone
 from medbundles.components.networks.contrast_presence import presence_of
 from medbundles.components.networks.equal_cost import equal_cost_arguments
+from medbundles.components.networks.fast_layers import with_fast_layers
 from medbundles.components.networks.fusions import build_fusion
 from medbundles.components.networks.network_choices import FUSIONS, VIEWS, Fusion, View, refuse_unknown
 from medbundles.components.networks.three_plane import ThreePlanes
@@ -68,10 +69,11 @@ class ContrastNetwork(nn.Module):
             path = equal_cost_arguments(family, fusion, dims, in_channels, out_channels, complete, equal_cost)
             shape = (family, fusion, dims, in_channels, out_channels, complete, path)
             if view == "3d":
-                self.network = build_fusion(*shape)
+                network = build_fusion(*shape)
             else:
                 planes = [build_fusion(*shape) for _ in range(3)]
-                self.network = ThreePlanes(planes, out_channels, with_head=view == "three_plane_3d")
+                network = ThreePlanes(planes, out_channels, with_head=view == "three_plane_3d")
+            self.network = with_fast_layers(network)
         except MISFITS as error:
             message = f"network {backbone} cannot be built from {complete}: {reason_of(error)}"
             raise ConfigurationError(message) from error

@@ -9,7 +9,6 @@ from monai.networks.blocks import Convolution
 from monai.networks.layers.factories import Conv
 from torch import Tensor, nn
 
-from medbundles.components.networks.channel_norm import with_channel_norm
 from medbundles.components.networks.contrast_presence import spread
 
 
@@ -70,8 +69,9 @@ class FusionLevel(nn.Module):
         self.channels = channels
         everything = channels * len(stages)
         norm = ("instance", {"affine": True})
-        join = Convolution(spatial_dims, everything, joined_channels, kernel_size=1, norm=norm, act="PRELU", bias=False)
-        self.join = with_channel_norm(join)
+        self.join = Convolution(
+            spatial_dims, everything, joined_channels, kernel_size=1, norm=norm, act="PRELU", bias=False
+        )
         # All contrasts to all contrasts in one convolution.
         self.exchange = None if last else Conv[Conv.CONV, spatial_dims](everything, everything, kernel_size=1)
 

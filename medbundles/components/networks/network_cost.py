@@ -8,8 +8,10 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from medbundles.components.networks.fast_layers import INSTANCE_NORMS
+
 # Without multiplications that count, but what counting spends most of its time on.
-UNCOUNTED = (nn.GroupNorm, nn.LayerNorm, nn.PReLU, nn.LeakyReLU, nn.ReLU, nn.GELU, nn.Dropout)
+UNCOUNTED = (*INSTANCE_NORMS, nn.GroupNorm, nn.LayerNorm, nn.PReLU, nn.LeakyReLU, nn.ReLU, nn.GELU, nn.Dropout)
 
 
 def count_multiplications(build: Callable[[], nn.Module], *shapes: Sequence[int]) -> float:

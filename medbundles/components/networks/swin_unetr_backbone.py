@@ -9,7 +9,6 @@ from monai.networks.nets.swin_unetr import PatchMerging, SwinTransformer
 from torch import Tensor, nn
 
 from medbundles.components.networks.backbone import Arguments, Backbone
-from medbundles.components.networks.channel_norm import with_channel_norm
 from medbundles.io.packages import require_package
 
 MOST_HEADS = 3  # of the first stage where no number is given, as in MONAI
@@ -41,7 +40,7 @@ class SwinUNETRBackbone(Backbone):
         width = int(arguments["feature_size"])
         encoder = _transformer(spatial_dims, in_channels, arguments)
         first = _block(spatial_dims, in_channels, width)
-        return SwinUNETR(encoder, with_channel_norm(first), self.decoder(spatial_dims, out_channels, arguments))
+        return SwinUNETR(encoder, first, self.decoder(spatial_dims, out_channels, arguments))
 
     def stages(self, spatial_dims: int, arguments: Arguments) -> list[nn.Module]:
         """Return the stages for one channel; unlike in the whole network tokens are made of the first one's features.
@@ -51,11 +50,11 @@ class SwinUNETRBackbone(Backbone):
         width = int(arguments["feature_size"])
         swin: Any = _transformer(spatial_dims, width, arguments)
         layers = [swin.layers1[0], swin.layers2[0], swin.layers3[0], swin.layers4[0]]
-        return [with_channel_norm(_block(spatial_dims, 1, width)), swin.patch_embed, *layers]
+        return [_block(spatial_dims, 1, width), swin.patch_embed, *layers]
 
     def decoder(self, spatial_dims: int, out_channels: int, arguments: Arguments) -> nn.Module:
         """Return the convolutions."""
-        return with_channel_norm(SwinUNETRDecoder(spatial_dims, out_channels, int(arguments["feature_size"])))
+        return SwinUNETRDecoder(spatial_dims, out_channels, int(arguments["feature_size"]))
 
 
 class SwinUNETR(nn.Module):

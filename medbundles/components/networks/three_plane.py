@@ -8,8 +8,6 @@ import torch
 from monai.networks.blocks import ResidualUnit
 from torch import Tensor, nn
 
-from medbundles.components.networks.channel_norm import with_channel_norm
-
 HEAD_FEATURES = 16
 
 
@@ -63,4 +61,4 @@ def _head(channels: int, regions: int) -> nn.Module:
     nn.init.zeros_(last.weight)
     assert last.bias is not None
     nn.init.zeros_(last.bias)
-    return nn.Sequential(with_channel_norm(ResidualUnit(3, channels, HEAD_FEATURES, norm=norm)), last)
+    return nn.Sequential(ResidualUnit(3, channels, HEAD_FEATURES, norm=norm), last)

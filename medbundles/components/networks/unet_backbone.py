@@ -10,7 +10,6 @@ from monai.networks.layers.simplelayers import SkipConnection
 from torch import Tensor, nn
 
 from medbundles.components.networks.backbone import Arguments, Backbone, scaled
-from medbundles.components.networks.channel_norm import with_channel_norm
 from medbundles.components.networks.headed_unet import HeadedUNet
 
 
@@ -37,7 +36,7 @@ class UNetBackbone(Backbone):
     def whole(self, spatial_dims: int, in_channels: int, out_channels: int, arguments: Arguments) -> nn.Module:
         """Return the whole network."""
         norm = ("instance", {"affine": True})
-        return with_channel_norm(HeadedUNet(spatial_dims, in_channels, out_channels, norm=norm, **arguments))
+        return HeadedUNet(spatial_dims, in_channels, out_channels, norm=norm, **arguments)
 
     def stages(self, spatial_dims: int, arguments: Arguments) -> list[nn.Module]:
         """Return the blocks of the descending half, for one channel."""

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from monai.data.meta_tensor import MetaTensor
 
-from medbundles.components.transforms.load_volume import LoadVolumed
+from medbundles.components.transforms.load_volume import LoadVolumed, stacked
 from medbundles.errors import DataError, Finding
 from medbundles.io.headers import Geometry
+from medbundles.io.images import Volume, read_volume
 
 IMAGE = "image"
 
@@ -19,8 +20,9 @@ IMAGE = "image"
 class LoadContrastsd(LoadVolumed):
     """Read one file a contrast as the channels ``(C, H, W, D)`` float32 of one ``MetaTensor`` in RAS.
 
-    What is null in the place of a path is absent: its channel is 0 everywhere, and ``present`` of the item says so.
-    Labels and masks are read as :class:`LoadVolumed` does it.
+    What is null in the place of a path is absent: its channel is 0 everywhere, and ``present`` of the item and of the
+    image's meta data says so. One 4D file may hold all contrasts. Labels and masks are read as :class:`LoadVolumed`
+    does it; null for one of them is no such item.
 
     Args:
         contrasts: names of the channels in their order.
@@ -48,29 +50,43 @@ class LoadContrastsd(LoadVolumed):
         Raises:
             DataError: not one file a contrast, or none at all (NII008); else as :class:`LoadVolumed`.
         """
-        item = dict(data)
+        item = {key: value for key, value in data.items() if value is not None}
         paths = item[IMAGE] if isinstance(item[IMAGE], list | tuple) else [item[IMAGE]]
         present = [path is not None for path in paths]
-        whole = len(paths) == len(self.contrasts)
-        if not any(present) or not whole:
-            message = f"{sum(present)} of {len(paths)} images, expected one for each of {', '.join(self.contrasts)}"
-            case = str(item["case"]) if "case" in item else None
-            fix = "list them in this order, null in the place of an absent one"
-            raise DataError(findings=[Finding("NII008", "error", message, fix, case=case)])
-        item[IMAGE] = [Path(path) for path in paths if path is not None]
+        case = str(item["case"]) if "case" in item else None
+        if not any(present) or len(paths) not in (1, len(self.contrasts)):
+            raise self._wrong_number(f"{sum(present)} of {len(paths)} images", case)
+        item[IMAGE] = [path for path in paths if path is not None]
         item = super().__call__(item)
+        if len(paths) < len(self.contrasts):
+            present = [True] * len(self.contrasts)
+        if len(item[IMAGE]) != sum(present):
+            raise self._wrong_number("one volume", case)
         item[IMAGE] = _with_absent(item[IMAGE], present)
-        item["present"] = item[IMAGE].meta["present"] = present
+        item["present"] = list(present)
         return item
+
+    def _wrong_number(self, found: str, case: str | None) -> DataError:
+        message = f"{found}, expected one for each of {', '.join(self.contrasts)}"
+        fix = "list them in this order, null in the place of an absent one"
+        return DataError(findings=[Finding("NII008", "error", message, fix, case=case)])
+
+    def _load(self, path: Path) -> MetaTensor:
+        volume = read_volume(path, self.dtype, self.geometry)
+        if volume.array.ndim != 4 or volume.array.shape[3] != len(self.contrasts):
+            return self._of_volume(volume, path)
+        parts = [Volume(volume.array[..., number], volume.affine) for number in range(len(self.contrasts))]
+        return stacked([self._of_volume(part, path) for part in parts], [path] * len(parts))
 
 
 def _with_absent(found: MetaTensor, present: Sequence[bool]) -> MetaTensor:
     """Return ``(C, H, W, D)`` float32 of the present channels ``(c, H, W, D)``, zeros for the others."""
     plain = found.as_tensor()
-    if not all(present):
-        channels = iter(plain)
-        nothing = torch.zeros_like(plain[0])
-        plain = torch.stack([next(channels) if there else nothing for there in present])
-    image = MetaTensor(plain.to(torch.float32))
+    height, width, depth = plain.shape[1:]
+    channels = torch.zeros((len(present), depth, height, width)).permute(0, 2, 3, 1)  # in memory as they were read
+    for number, channel in zip((number for number, there in enumerate(present) if there), plain, strict=True):
+        channels[number] = channel
+    image = MetaTensor(channels)
     image.copy_meta_from(found)
+    image.meta["present"] = list(present)
     return image

@@ -74,7 +74,7 @@ class LoadVolumed(MapTransform):
             paths = [Path(name) for name in value] if isinstance(value, list | tuple) else [Path(value)]
             try:
                 volumes = [self._load(path) for path in paths]
-                item[key] = volumes[0] if len(volumes) == 1 else _stacked(volumes, paths)
+                item[key] = volumes[0] if len(volumes) == 1 else stacked(volumes, paths)
                 if "case" in item:
                     # What an engine passes on are tensors: of CASE/ct.nii.gz they would know no more than "ct".
                     item[key].meta["case"] = str(item["case"])
@@ -84,7 +84,9 @@ class LoadVolumed(MapTransform):
         return item
 
     def _load(self, path: Path) -> MetaTensor:
-        volume = read_volume(path, self.dtype, self.geometry)
+        return self._of_volume(read_volume(path, self.dtype, self.geometry), path)
+
+    def _of_volume(self, volume: Volume, path: Path) -> MetaTensor:
         if volume.array.ndim != 3:
             message = f"expected a volume of three axes, found the shape {volume.array.shape}"
             raise DataError(findings=[Finding("NII007", "error", message, "choose one volume of it", file=path.name)])
@@ -100,17 +102,23 @@ class LoadVolumed(MapTransform):
         return tensor
 
 
-def _stacked(volumes: Sequence[MetaTensor], paths: Sequence[Path]) -> MetaTensor:
-    """Return the channels of one image, in one type."""
+def stacked(volumes: Sequence[MetaTensor], paths: Sequence[Path]) -> MetaTensor:
+    """Return the channels of one image, in one type.
+
+    Raises:
+        DataError: one of them is on another grid than the first (NII004).
+    """
     first = volumes[0]
     for volume, path in zip(volumes, paths, strict=True):
         if volume.shape != first.shape or not torch.allclose(volume.affine, first.affine, atol=SAME_GRID_MM):
             message = f"not on the grid of {paths[0].name}, the first channel"
             fix = "bring all channels to one grid"
             raise DataError(findings=[Finding("NII004", "error", message, fix, file=path.name)])
-    stacked = MetaTensor(torch.cat([volume.as_tensor() for volume in volumes]))
-    stacked.copy_meta_from(first)
-    return stacked
+    # Slices first in memory, as the volumes are: joined otherwise every voxel would be moved.
+    levels = torch.cat([volume.as_tensor().permute(0, 3, 1, 2) for volume in volumes])
+    image = MetaTensor(levels.permute(0, 2, 3, 1))
+    image.copy_meta_from(first)
+    return image
 
 
 def as_ras_tensor(volume: Volume, path: Path) -> MetaTensor:

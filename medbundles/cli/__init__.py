@@ -8,7 +8,7 @@ from types import FrameType
 
 import typer
 
-from medbundles.cli import check, copy, doctor, export, generalize, info, prepare, run, samples
+from medbundles.cli import check, copy, doctor, export, generalize, info, join, prepare, run, samples
 from medbundles.errors import EnvironmentFailure, MedbundlesError, Terminated, causes
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # In the order in which a new user needs them.
-for command in (samples, prepare, check, run, generalize, export, copy, info, doctor):
+for command in (samples, prepare, check, run, join, generalize, export, copy, info, doctor):
     command.register(app)
 
 

@@ -99,12 +99,7 @@ class ModelRecord:
             "epoch": int(engine.state.epoch),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": command_line(),
-            "versions": {
-                "medbundles": __version__,
-                "monai": monai.__version__,
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-            },
+            "versions": versions(),
         }
         fixed = {"postprocessing": dict(chosen or {}), "thresholds": thresholds}
         model = self.description | fixed | {"training": training}
@@ -118,6 +113,16 @@ def command_line() -> str:
     if program.name == "__main__.py":
         words = ("medbundles",) if program.parent.name == "medbundles" else ("python", "-m", "monai.bundle")
     return shlex.join([*words, *sys.argv[1:]])
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes here."""
+    return {
+        "medbundles": __version__,
+        "monai": monai.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
 
 
 def _data_hashes(dataset_dir: str | os.PathLike[str] | None) -> dict[str, str]:

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from medbundles.components.handlers.model_record import command_line, versions
-from medbundles.components.networks import load_weights, network_from_model
-from medbundles.components.networks.joined_networks import describe_joined
+from medbundles.components.networks import describe_joined, load_weights, network_from_model
 from medbundles.components.tensor_file import write_tensor_file
 from medbundles.errors import ConfigurationError, Finding, OutputConflict
 from medbundles.io.model_json import WEIGHTS_NAME, Model, locate_weights, read_model, write_model

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from medbundles.components.mixed_precision import mixed_precision
-from medbundles.components.networks import network_from_model
-from medbundles.components.networks.joined_networks import (
+from medbundles.components.networks import (
     JoinedNetworks,
     describe_joined,
     learned_combination,
+    network_from_model,
     read_joined,
 )
 from medbundles.components.tensor_file import write_tensor_file

@@ -5,6 +5,13 @@ from medbundles.components.networks.contrast_network import BACKBONES, ContrastN
 from medbundles.components.networks.fast_layers import ChannelNorm, PointwiseConvolution, with_fast_layers
 from medbundles.components.networks.headed_unet import HeadedUNet
 from medbundles.components.networks.input_normalized import InputNormalized
+from medbundles.components.networks.joined_networks import (
+    JoinedNetworks,
+    describe_joined,
+    learned_combination,
+    learned_description,
+    read_joined,
+)
 from medbundles.components.networks.memory_format import MemoryFormat, to_memory_format
 from medbundles.components.networks.plain_unet import PlainUNet
 from medbundles.components.networks.slice_discriminator import SliceDiscriminator, select_slices
@@ -17,15 +24,20 @@ __all__ = [
     "ContrastNetwork",
     "HeadedUNet",
     "InputNormalized",
+    "JoinedNetworks",
     "MemoryFormat",
     "PlainUNet",
     "PointwiseConvolution",
     "SliceDiscriminator",
     "Vox2VoxGenerator",
     "build_network",
+    "describe_joined",
     "describe_network",
+    "learned_combination",
+    "learned_description",
     "load_weights",
     "network_from_model",
+    "read_joined",
     "read_weights",
     "select_slices",
     "start_from",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from monai.data.meta_tensor import MetaTensor
 from monai.inferers.inferer import Inferer
 from torch import Tensor
-from torch.nn import functional
 
-from medbundles.errors import ConfigurationError
+from medbundles.components.isotropic import IsotropicGrid
 from medbundles.io.grids import spacing_of
 
 # A logit so low that its sigmoid is 0 for every purpose.
@@ -23,11 +22,14 @@ MARGIN = 2
 class SpacedInferer(Inferer):
     """Bring the brain to cubic voxels, let another inferer work there, and bring its logits back to the image's voxels.
 
-    Both grids cover the same extent, so that no voxel moves. Outside of the brain's box is ``outside_value``.
+    Both grids have the same center and directions, so that no voxel moves
+    (:class:`medbundles.components.isotropic.IsotropicGrid`). Where no contrast has a value the result is
+    ``outside_value``; nothing is computed outside of the brain's box. Images whose voxels have that size are not
+    interpolated.
 
     Args:
         inferer: gets ``(1, C, h, w, d)`` with voxels of ``spacing_mm`` and returns ``(1, K, h, w, d)``.
-        spacing_mm: edge of the network's voxels, to the nearest whole number of them along each axis.
+        spacing_mm: edge of the network's voxels.
         outside_value: result where no contrast has a value.
 
     Raises:
@@ -36,8 +38,7 @@ class SpacedInferer(Inferer):
 
     def __init__(self, inferer: Inferer, spacing_mm: float, outside_value: float = NOTHING) -> None:
         super().__init__()
-        if not spacing_mm > 0:
-            raise ConfigurationError(f"spacing_mm is an edge above 0, found {spacing_mm}")
+        IsotropicGrid((1, 1, 1), (1.0, 1.0, 1.0), spacing_mm)  # refuses what is no edge
         self.inferer = inferer
         self.spacing_mm = spacing_mm
         self.outside_value = outside_value
@@ -57,22 +58,19 @@ class SpacedInferer(Inferer):
             self._image(image, edges, lambda small: self.inferer(small, network, *args, **kwargs))
             for image, edges in zip(images, _edges(inputs), strict=True)
         ]
-        stacked = torch.stack(results)
+        stacked = results[0][None] if len(results) == 1 else torch.stack(results)
         return MetaTensor(stacked).copy_meta_from(inputs) if isinstance(inputs, MetaTensor) else stacked
 
-    def _image(self, image: Tensor, edges: Sequence[float], infer: Callable[[Tensor], Tensor]) -> Tensor:
-        box = _box(image)
+    def _image(self, image: Tensor, edges: tuple[float, ...], infer: Callable[[Tensor], Tensor]) -> Tensor:
+        inside = (image != 0).any(dim=0)
+        box = _box(inside)
         part = image[(slice(None), *box)]
-        size = [
-            max(1, round(count * edge / self.spacing_mm)) for count, edge in zip(part.shape[1:], edges, strict=True)
-        ]
-        logits = infer(_resized(part[None], size))
+        grid = IsotropicGrid(tuple(part.shape[1:]), edges, self.spacing_mm)
+        logits = infer(grid.forth(part[None]).contiguous())
         logits = logits.as_tensor() if isinstance(logits, MetaTensor) else logits
-        back = _resized(logits, part.shape[1:])[0]
-        if part.shape == image.shape:
-            return back
+        back = grid.back(logits)[0]
         result = back.new_full((len(back), *image.shape[1:]), self.outside_value)
-        result[(slice(None), *box)] = back
+        result[(slice(None), *box)] = torch.where(inside[box].to(back.device), back, self.outside_value)
         return result
 
 
@@ -83,36 +81,12 @@ def _edges(inputs: Tensor) -> list[tuple[float, float, float]]:
     return [spacing_of(affine.cpu().numpy()) for affine in affines]
 
 
-def _box(image: Tensor) -> tuple[slice, ...]:
-    """Return the box of what is not 0 with a margin, or the whole image where all of it is 0."""
-    inside = (image != 0).any(dim=0)
+def _box(inside: Tensor) -> tuple[slice, ...]:
+    """Return the box of a mask with a margin, or the whole image where the mask is empty."""
     box = []
     for axis, whole in enumerate(inside.shape):
-        others = tuple(other for other in range(inside.ndim) if other != axis)
-        found = inside.any(dim=others).nonzero()
+        found = inside.any(dim=tuple({0, 1, 2} - {axis})).nonzero()
         if not len(found):
             return tuple(slice(0, size) for size in inside.shape)
         box.append(slice(max(int(found[0]) - MARGIN, 0), min(int(found[-1]) + 1 + MARGIN, whole)))
     return tuple(box)
-
-
-def _resized(volumes: Tensor, size: Sequence[int]) -> Tensor:
-    """Return ``(B, C, ...)`` with another number of voxels over the same extent, trilinear.
-
-    Where that makes voxels more than twice as large, whole groups of them are averaged first, so that noise does not
-    remain as it is.
-    """
-    target = tuple(int(count) for count in size)
-    if tuple(volumes.shape[2:]) == target:
-        return volumes
-    coarser = [max(1, whole // count) for whole, count in zip(volumes.shape[2:], target, strict=True)]
-    if any(factor > 1 for factor in coarser):
-        between = [
-            count * factor if factor > 1 else whole
-            for whole, count, factor in zip(volumes.shape[2:], target, coarser, strict=True)
-        ]
-        fine = functional.interpolate(volumes, between, mode="trilinear", align_corners=False)
-        volumes = functional.avg_pool3d(fine, coarser)
-        if tuple(volumes.shape[2:]) == target:
-            return volumes
-    return functional.interpolate(volumes, target, mode="trilinear", align_corners=False)

@@ -5,6 +5,7 @@ from medbundles.components.transforms.clamp_intensity import ClampIntensityd
 from medbundles.components.transforms.clean_regions import CleanRegionsd
 from medbundles.components.transforms.contrast_dropout import RandContrastDropoutd
 from medbundles.components.transforms.find_sites import FindSitesd
+from medbundles.components.transforms.isotropic_voxels import IsotropicVoxelsd
 from medbundles.components.transforms.label_points import LabelPointsd
 from medbundles.components.transforms.labels_to_regions import LabelsToRegionsd
 from medbundles.components.transforms.load_contrasts import LoadContrastsd
@@ -31,6 +32,7 @@ __all__ = [
     "ClampIntensityd",
     "CleanRegionsd",
     "FindSitesd",
+    "IsotropicVoxelsd",
     "LabelPointsd",
     "LabelsToRegionsd",
     "LoadContrastsd",

@@ -1,0 +1,113 @@
+"""Volumes on voxels of another size: the same axes, the same center, one small matrix an axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from medbundles.errors import ConfigurationError
+from medbundles.io.grids import Affine
+
+# Edges closer to each other than this share are the same: what rounding of stored affines leaves.
+SAME_EDGE = 1e-3
+
+
+@dataclass(frozen=True)
+class IsotropicGrid:
+    """Cubic voxels over the field of view of other ones.
+
+    Both fields of view have the same center and directions, so that world coordinates agree whatever way the axes
+    point. An axis whose edge is the wanted one already keeps its voxels.
+
+    Attributes:
+        shape: voxels of the volume.
+        edges: their edges in mm.
+        spacing_mm: wanted edge.
+
+    Raises:
+        ConfigurationError: an edge that is not above 0.
+    """
+
+    shape: tuple[int, ...]
+    edges: tuple[float, ...]
+    spacing_mm: float
+
+    def __post_init__(self) -> None:
+        if not self.spacing_mm > 0:
+            raise ConfigurationError(f"spacing_mm is an edge above 0, found {self.spacing_mm}")
+
+    @property
+    def isotropic_shape(self) -> tuple[int, ...]:
+        """Voxels of the wanted edge, as many as cover the field of view."""
+        return tuple(
+            count if self._keeps(edge) else max(1, math.ceil(count * edge / self.spacing_mm - SAME_EDGE))
+            for count, edge in zip(self.shape, self.edges, strict=True)
+        )
+
+    @property
+    def isotropic_edges(self) -> tuple[float, ...]:
+        """Edges in mm after :meth:`forth`."""
+        return tuple(edge if self._keeps(edge) else self.spacing_mm for edge in self.edges)
+
+    def forth(self, volumes: Tensor) -> Tensor:
+        """Return volumes ``(B, C, H, W, D)`` of this grid on the cubic voxels, float32."""
+        sides = zip(self.shape, self.edges, self.isotropic_shape, self.isotropic_edges, strict=True)
+        return _resampled(volumes, [axis_weights(*side) for side in sides])
+
+    def back(self, volumes: Tensor) -> Tensor:
+        """Return volumes ``(B, C, h, w, d)`` of the cubic voxels on this grid, float32."""
+        sides = zip(self.isotropic_shape, self.isotropic_edges, self.shape, self.edges, strict=True)
+        return _resampled(volumes, [axis_weights(*side) for side in sides])
+
+    def affine(self, affine: Affine) -> Affine:
+        """Return the affine of the cubic voxels, given this grid's (voxel to world, 4x4)."""
+        wanted = affine.copy()
+        for axis, (edge, new) in enumerate(zip(self.edges, self.isotropic_edges, strict=True)):
+            wanted[:3, axis] *= new / edge
+        for axis, (count, new) in enumerate(zip(self.shape, self.isotropic_shape, strict=True)):
+            wanted[:3, 3] += affine[:3, axis] * (count - 1) / 2 - wanted[:3, axis] * (new - 1) / 2
+        return wanted
+
+    def _keeps(self, edge: float) -> bool:
+        return abs(edge - self.spacing_mm) < SAME_EDGE * self.spacing_mm
+
+
+def axis_weights(count: int, edge: float, new_count: int, new_edge: float) -> Tensor | None:
+    """Return how the voxels along an axis make the new ones, ``(new_count, count)``, rows of sum 1; None: they are.
+
+    Linear interpolation, averaged over what the new voxels are larger: of twice the edge they are the mean of the two
+    that they cover, and noise does not remain as it is. What rises linearly stays exactly in its place. Beyond the
+    ends the last voxels count.
+    """
+    if count == new_count and edge == new_edge:
+        return None
+    places = torch.arange(count, dtype=torch.float64)
+    new_places = (torch.arange(new_count, dtype=torch.float64) - (new_count - 1) / 2) * (new_edge / edge)
+    new_places = (new_places + (count - 1) / 2).clamp(0, count - 1)
+    distance = new_places[:, None] - places[None]
+    reach = max(new_edge / edge - 1, 0.0)
+    if reach > SAME_EDGE:
+        weights = _below_triangle(distance + reach / 2) - _below_triangle(distance - reach / 2)
+    else:
+        weights = (1 - distance.abs()).clamp(min=0)
+    return (weights / weights.sum(dim=1, keepdim=True)).to(torch.float32)
+
+
+def _below_triangle(upper: Tensor) -> Tensor:
+    """Return the area to the left of ``upper`` under the triangle from -1 to 1 of height 1."""
+    side = (1 - upper.abs().clamp(max=1)) ** 2 / 2
+    return torch.where(upper < 0, side, 1 - side)
+
+
+def _resampled(volumes: Tensor, weights: Sequence[Tensor | None]) -> Tensor:
+    """Apply one matrix an axis to ``(B, C, H, W, D)``, those that leave fewest voxels first."""
+    volumes = volumes.to(torch.float32)
+    matrices = [(axis, matrix) for axis, matrix in enumerate(weights) if matrix is not None]
+    for axis, matrix in sorted(matrices, key=lambda pair: len(pair[1]) / pair[1].shape[1]):
+        moved = volumes.movedim(axis + 2, -1) @ matrix.T.to(volumes.device)
+        volumes = moved.movedim(-1, axis + 2)
+    return volumes

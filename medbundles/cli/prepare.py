@@ -27,6 +27,9 @@ def prepare(
     """Bring a data set into the one form every bundle reads: images/, labels/, datalist.json, fingerprint.json.
 
     Further options depend on the kind, such as --split luna16: see docs/reference/keys.md.
+
+    Skulls are not stripped: brains with tumors (brats) must come without, as HD-BET, SynthStrip or BraTS Toolkit leave
+    them, or with masks (--mask_name).
     """
     from medbundles.cli.options import bind_options
     from medbundles.registry import require

@@ -137,9 +137,10 @@ def _convert(job: CaseJob) -> tuple[dict[str, Any], list[str]]:
     placements = _place(contrasts, base, job.options) if job.options.register else {}
     grid = _target(base.volume, job.options.spacing)
     made = [_on_grid(each, base.volume, grid, placements.get(each.name)) for each in contrasts]
-    label = map_labels(read_volume(job.label, geometry=job.options.geometry).array, job.options.label_map)
-    files = _write(job, made, resample_labels(label, base.volume.affine, grid), grid)
-    entry = _entry(made, resample_labels(label, base.volume.affine, grid), grid, measured)
+    drawn = map_labels(read_volume(job.label, geometry=job.options.geometry).array, job.options.label_map)
+    label = resample_labels(drawn, base.volume.affine, grid)
+    files = _write(job, made, label, grid)
+    entry = _entry(made, label, grid, measured)
     if uneven:
         entry["bias"] = {name: round(value, 3) for name, value in uneven.items()}
     if placements:

@@ -29,9 +29,10 @@ from medbundles.prepare._workspace import Workspace, refuse_existing
 from medbundles.prepare.folds import check_folds
 from medbundles.prepare.report import PreparationReport
 
-# Memory of a worker as measured: Python, numpy and scipy; then 32-bit volumes of a contrast's size that are there at
-# once besides the contrasts themselves.
+# Memory of a worker as measured: Python, numpy and scipy; what ITK or dipy take; then 32-bit volumes of a contrast's
+# size that are there at once besides the contrasts themselves.
 BASE_BYTES = 200 << 20
+LIBRARY_BYTES = 600 << 20
 SPARE_VOLUMES = 6
 BYTES_PER_VOXEL = 4
 
@@ -152,7 +153,8 @@ def estimate_bytes(job: CaseJob) -> int:
         edges = [abs(edge) for edge in headers[0].zooms[:3]]
         voxels = max(voxels, int(voxels * edges[0] * edges[1] * edges[2] / job.options.spacing**3))
     stored = sum(header.data_bytes for header in headers)
-    return BASE_BYTES + stored + BYTES_PER_VOXEL * voxels * (len(job.options.contrasts) + SPARE_VOLUMES)
+    libraries = LIBRARY_BYTES if job.options.bias_correction or job.options.register else 0
+    return BASE_BYTES + libraries + stored + BYTES_PER_VOXEL * voxels * (len(job.options.contrasts) + SPARE_VOLUMES)
 
 
 def judge_intensities(results: Sequence[CaseResult], stripped: bool) -> list[Finding]:

@@ -94,6 +94,17 @@ def test_labels_that_may_mean_several_things_are_refused_until_it_is_said(prepar
     assert prepare("--labels", "{1: lesion}").returncode == 0
 
 
+def test_a_raw_source_is_checked_without_being_prepared(medbundles_command: Prepare, bad: Path, tmp_path: Path) -> None:
+    (bad / f"{BAD}-t2w.nii.gz").unlink()
+
+    environment = {"MEDBUNDLES_CACHE": str(tmp_path / "cache")}
+    result = medbundles_command("check", "brain_tumor_mri_segmentation", bad.parent, env=environment)
+
+    assert "raw source in BraTS 2023's layout, 2 cases to prepare" in result.stdout
+    assert result.returncode == 3
+    assert f"error[NII008] case {BAD}: no file for t2w" in result.stderr
+
+
 def test_values_that_no_numbering_has_are_refused_with_the_file(prepare: Prepare, bad: Path) -> None:
     write(bad / f"{BAD}-seg.nii.gz", np.where(tumor() == 3, 9, tumor()).astype(np.uint8))
 

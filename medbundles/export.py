@@ -191,12 +191,19 @@ def convert(bundle: Path, weights: Path, models: Path, formats: Sequence[str], m
         if others and {"torchscript", "onnx"} & {*formats}:
             names = ", ".join(path.name for path in others)
             notes.append(f"model.ts and model.onnx hold the network of model.pt alone; {names} has no such file")
-        if "torchscript" in formats:
+        windowed = not all(getattr(module, "scriptable", True) for module in network.modules())
+        if "torchscript" in formats and windowed:
+            notes.append("no model.ts: TorchScript cannot express this network (shifted windows)")
+        elif "torchscript" in formats:
             try:
                 writers.write_torchscript(models / "model.ts", network, images[0], torchscript_extras(bundle, metadata))
             except writers.NotScriptable as error:
                 notes.append(f"no model.ts: TorchScript cannot express this network ({error})")
         if "onnx" in formats:
+            if windowed:
+                images, dynamic = of_one_size(images)
+                size = " x ".join(map(str, images[0].shape[2:]))
+                notes.append(f"model.onnx takes blocks of {size} only: shifted windows have no form for free sizes")
             writers.write_onnx(models / "model.onnx", network, images, dynamic)
         return notes
 
@@ -249,6 +256,14 @@ def example_images(metadata: dict[str, Any]) -> tuple[list[torch.Tensor], list[i
         noise = torch.rand((batch, image["num_channels"], *shape), generator=generator)
         images.append(noise * (high - low) + low)
     return images, [0, *(axis for axis, size in enumerate(pattern, start=2) if isinstance(size, str))]
+
+
+def of_one_size(images: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], list[int]]:
+    """Return the images in the size of the first one, and the batch axis as the only free one."""
+    edges = images[0].shape[2:]
+    for axis, edge in enumerate(edges, start=2):
+        images = [image.narrow(axis, 0, edge) for image in images]
+    return list(images), [0]
 
 
 def write_sums(root: Path) -> None:

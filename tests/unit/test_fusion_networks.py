@@ -23,6 +23,7 @@ from medbundles.components.networks import (
     with_fast_layers,
 )
 from medbundles.errors import ConfigurationError, EnvironmentFailure
+from medbundles.export import of_one_size
 from medbundles.formats import NotScriptable, write_torchscript
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -217,6 +218,12 @@ def test_torchscript_answers_alike_with_a_contrast_absent(backbone: str, tmp_pat
 def test_what_is_not_scriptable_says_so(backbone: str, tmp_path: Path) -> None:
     with pytest.raises(NotScriptable):
         write_torchscript(tmp_path / "model.ts", small(backbone), block(1, 2, 16, 16, 16), {})
+
+
+def test_blocks_for_networks_of_one_size_keep_only_their_batches_free() -> None:
+    images, free = of_one_size([block(2, 2, 4, 4, 6), block(3, 2, 6, 6, 9)])
+    assert [tuple(image.shape) for image in images] == [(2, 2, 4, 4, 6), (3, 2, 4, 4, 6)]
+    assert free == [0]
 
 
 def test_decisions_are_scripted_too(tmp_path: Path) -> None:

@@ -25,6 +25,9 @@ class ContrastNetwork(nn.Module):
     A contrast is absent where its channel is 0 everywhere; what the network has learned of it then has no influence.
     Images of any size: they are padded with zeros at their far ends to what the backbone needs.
 
+    Attributes:
+        scriptable: false for ``SwinUNETR``, which is exported as ONNX only, for blocks of one size.
+
     Args:
         backbone: ``UNet``, ``BasicUNet``, ``SegResNet`` or ``SwinUNETR`` (MONAI's, or built from their parts).
         in_channels: number of contrasts.
@@ -62,6 +65,7 @@ class ContrastNetwork(nn.Module):
         complete = family.complete(arguments)
         dims = 3 if view == "3d" else 2
         self.in_channels = in_channels
+        self.scriptable = family.scriptable
         try:
             if min(in_channels, out_channels, *family.channels(complete)) < 1:
                 raise ValueError("every number of channels must be at least 1")

@@ -88,7 +88,8 @@ class JoinedNetworks(nn.Module):
         with torch.no_grad():
             for member in self.members:
                 said += [member(image).float().sigmoid()]
-        logits = torch.logit(torch.stack(said).mean(dim=0), eps=self.least)
+        mean = torch.stack(said).mean(dim=0).clamp(self.least, 1.0 - self.least)
+        logits = torch.log(mean / (1.0 - mean))  # torch.logit is unknown to OpenVINO
         if self.correction is not None:
             logits = logits + self.correction(torch.cat(said, dim=1)).float()
         return logits

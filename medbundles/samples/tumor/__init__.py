@@ -1,0 +1,1 @@
+"""Synthetic brains with tumors in four MRI contrasts."""

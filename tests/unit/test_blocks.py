@@ -57,6 +57,58 @@ def test_a_block_without_three_sizes_is_refused() -> None:
         RandBlockd(["image"], (64, 64))
 
 
+def ramps(shape: tuple[int, int, int] = (40, 36, 30)) -> dict[str, Any]:
+    """Volumes whose three channels are the voxels' own indices; a single point to cut around."""
+    places = torch.from_numpy(np.indices(shape).astype(np.float32))
+    return {"image": places, "label": (places[:1] > 20).to(torch.uint8), "tissue_points": np.array([[20, 18, 15]])}
+
+
+def test_a_turned_block_shows_the_places_that_turning_about_its_middle_leads_to() -> None:
+    cut = RandBlockd(["image"], (9, 11, 7), rotation=20, scaling=0.2).set_random_state(seed=3)
+    block = cut(ramps())["image"].numpy().reshape(3, -1)
+    voxels = np.indices((9, 11, 7)).reshape(3, -1) - np.array([[4], [5], [3]])
+    turn, *_ = np.linalg.lstsq(voxels.T, (block - block.mean(axis=1, keepdims=True)).T, rcond=None)
+    np.testing.assert_allclose(block.mean(axis=1), [20, 18, 15], atol=1e-3)
+    np.testing.assert_allclose(turn.T @ voxels + block.mean(axis=1, keepdims=True), block, atol=1e-3)
+    growth = np.cbrt(np.linalg.det(turn))
+    assert 1 / 1.2 <= growth <= 1 / 0.8
+    np.testing.assert_allclose(turn.T @ turn, np.eye(3) * growth**2, atol=1e-3)
+    assert not np.allclose(turn, np.eye(3), atol=0.02)
+
+
+def test_label_maps_are_not_interpolated_and_turn_with_the_image() -> None:
+    cut = RandBlockd(["image", "label"], (9, 9, 9), rotation=30, nearest=["label"]).set_random_state(seed=0)
+    block = cut(ramps())
+    assert set(block["label"].unique().tolist()) == {0.0, 1.0}
+    clear = (block["image"][:1] - 20.5).abs() > 0.9
+    assert torch.equal(block["label"][clear], (block["image"][:1] > 20.5).float()[clear])
+
+
+def test_a_turned_block_has_no_empty_corners_inside_of_a_volume() -> None:
+    cut = RandBlockd(["image"], (12, 12, 12), fill=-1000.0, rotation=45).set_random_state(seed=0)
+    assert float(cut(ramps())["image"].min()) > -1
+
+
+def test_a_turned_block_of_a_small_volume_is_filled_around() -> None:
+    cut = RandBlockd(["image"], (16, 16, 16), fill=-7.0, rotation=10).set_random_state(seed=0)
+    block = cut(ramps((6, 7, 5)) | {"tissue_points": np.array([[0, 0, 0]])})["image"]
+    assert float(block[:, 0, 0, 0].max()) == -7.0
+    assert float(block.max()) == pytest.approx(6, abs=0.1)
+
+
+def test_without_turning_the_draws_are_as_they_were() -> None:
+    plain, unlikely = (
+        RandBlockd(["label"], (8, 8, 8), rotation=angle, probability=0.0).set_random_state(seed=5) for angle in (0, 30)
+    )
+    assert torch.equal(plain(item())["label"], unlikely(item())["label"])
+
+
+@pytest.mark.parametrize("wrong", [{"rotation": -1}, {"scaling": 1.0}, {"rotation": 5, "probability": 2}])
+def test_a_turn_that_cannot_be_drawn_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigurationError, match="a block turns"):
+        RandBlockd(["image"], (8, 8, 8), **wrong)
+
+
 def maps_of(tensor: np.ndarray) -> DiffusionMaps:
     """One row of voxels along x, with tensors (n, 3, 3) in the world's axes."""
     entries = np.stack([tensor[:, i, j] for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))], axis=1)

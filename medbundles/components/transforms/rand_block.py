@@ -9,18 +9,22 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from monai.transforms import Randomizable, Transform
+from scipy.spatial.transform import Rotation
+from torch.nn import functional
 
 from medbundles.errors import ConfigurationError
 
 # The kind of a sample that shall show a site (see SiteDataset, which stands to the right of this package's transforms).
 SITE = "site"
+Floats = npt.NDArray[np.floating[Any]]
 
 
 class RandBlockd(Randomizable, Transform):
     """Cut the same random block out of several volumes, around a point of the tissue or of a site.
 
     The block is moved inside of the volume as far as it fits; where the volume is smaller, ``fill`` surrounds it. So
-    brains smaller than a block work.
+    brains smaller than a block work. A block may be turned and scaled about its middle: it is then sampled from the
+    volume at once, so that its corners show what lies there.
 
     Input: volumes ``(C, H, W, D)`` on one grid, ``tissue_points`` ``(n, 3)``; where the ``kind`` drawn is ``site``,
     ``site_points`` ``(sites, n, 3)`` and which ``site``. Output: the blocks ``(C, h, w, d)`` float32, ``case``, and
@@ -30,37 +34,98 @@ class RandBlockd(Randomizable, Transform):
         keys: volumes to cut.
         size: ``(h, w, d)`` of the block in voxels.
         fill: value outside of the volumes.
+        rotation: largest angle in degrees about each axis, both ways.
+        scaling: largest relative change of size, both ways: what is shown grows or shrinks by up to this share.
+        probability: that a block is turned and scaled, where that is asked for.
+        nearest: those of the keys that are never interpolated: label maps and masks.
 
     Raises:
-        ConfigurationError: a size that is not three whole numbers from 1.
+        ConfigurationError: a size that is not three whole numbers from 1, a scaling of 1 or more, a negative rotation,
+            or a probability that is none.
     """
 
-    def __init__(self, keys: Sequence[str], size: Sequence[int], fill: float = 0.0) -> None:
+    def __init__(
+        self,
+        keys: Sequence[str],
+        size: Sequence[int],
+        fill: float = 0.0,
+        rotation: float = 0.0,
+        scaling: float = 0.0,
+        probability: float = 1.0,
+        nearest: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         if len(size) != 3 or min(size) < 1:
             raise ConfigurationError(f"a block has three sizes from 1 in voxels, found {list(size)}")
+        if rotation < 0 or not 0 <= scaling < 1 or not 0 <= probability <= 1:
+            found = f"rotation {rotation}, scaling {scaling}, probability {probability}"
+            raise ConfigurationError(
+                f"a block turns by 0 degrees or more, scales by a share from 0 to 1; found {found}"
+            )
         self.keys = tuple(keys)
         self.size = tuple(int(edge) for edge in size)
         self.fill = fill
+        self.rotation = rotation
+        self.scaling = scaling
+        self.probability = probability
+        self.nearest = tuple(nearest)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the blocks."""
         at_site = data.get("kind") == SITE and "site_points" in data
         points = np.asarray(data["site_points"][data["site"]] if at_site else data["tissue_points"])
         center = points[self.R.randint(len(points))]
-        item: dict[Hashable, Any] = {key: self._cut(np.asarray(data[key]), center) for key in self.keys}
+        turn = self._turn()
+        item: dict[Hashable, Any] = {key: self._block(key, np.asarray(data[key]), center, turn) for key in self.keys}
         kept = {"present": data["present"]} if "present" in data else {}
         return item | {"case": data.get("case", "")} | kept
 
-    def _cut(self, volume: npt.NDArray[Any], center: npt.NDArray[np.int32]) -> torch.Tensor:
+    def _turn(self) -> Floats | None:
+        """Draw how a block is turned and scaled: from its voxels to the volume's, ``(3, 3)``; None: not at all."""
+        if not (self.rotation or self.scaling) or self.R.random() >= self.probability:
+            return None
+        angles = self.R.uniform(-self.rotation, self.rotation, 3)
+        growth = 1 + self.R.uniform(-self.scaling, self.scaling)
+        return np.asarray(Rotation.from_euler("xyz", angles, degrees=True).as_matrix() / growth)
+
+    def _block(
+        self, key: str, volume: npt.NDArray[Any], center: npt.NDArray[np.int32], turn: Floats | None
+    ) -> torch.Tensor:
+        starts = [
+            int(np.clip(middle - edge // 2, 0, available - min(edge, available)))
+            for middle, edge, available in zip(center, self.size, volume.shape[1:], strict=True)
+        ]
+        if turn is None:
+            return self._cut(volume, starts)
+        return self._sampled(volume, starts, turn, "nearest" if key in self.nearest else "bilinear")
+
+    def _cut(self, volume: npt.NDArray[Any], starts: Sequence[int]) -> torch.Tensor:
         block = np.full((len(volume), *self.size), self.fill, dtype=np.float32)
         inner: list[slice] = [slice(None)]
         outer: list[slice] = [slice(None)]
-        for middle, edge, available in zip(center, self.size, volume.shape[1:], strict=True):
+        for start, edge, available in zip(starts, self.size, volume.shape[1:], strict=True):
             length = min(edge, available)
-            start = int(np.clip(middle - edge // 2, 0, available - length))
             offset = (edge - length) // 2
             inner.append(slice(start, start + length))
             outer.append(slice(offset, offset + length))
         block[tuple(outer)] = volume[tuple(inner)]
         return torch.from_numpy(block)
+
+    def _sampled(self, volume: npt.NDArray[Any], starts: Sequence[int], turn: Floats, mode: str) -> torch.Tensor:
+        """Sample a block about the middle of the one that starts there; only the part that it touches is read."""
+        edges, whole = np.array(self.size), np.array(volume.shape[1:])
+        offsets = (edges - np.minimum(edges, whole)) // 2
+        middle = np.array(starts) - offsets + (edges - 1) / 2
+        reach = np.abs(turn) @ ((edges - 1) / 2) + 1
+        low = np.clip(np.floor(middle - reach), 0, whole - 1).astype(int)
+        high = np.clip(np.ceil(middle + reach) + 1, low + 1, whole).astype(int)
+        part = volume[(slice(None), *(slice(start, stop) for start, stop in zip(low, high, strict=True)))]
+        # From the block's coordinates, -1 to 1 over its extent, to those of the part; PyTorch's axes go backward.
+        extent = (high - low) / 2
+        linear = turn * (edges / 2) / extent[:, None]
+        shift = (middle - low + 0.5) / extent - 1
+        theta = torch.from_numpy(np.column_stack([linear[::-1, ::-1], shift[::-1]]).astype(np.float32))
+        grid = functional.affine_grid(theta[None], [1, 1, *self.size], align_corners=False)
+        values = torch.from_numpy(np.ascontiguousarray(part, dtype=np.float32) - np.float32(self.fill))
+        sampled = functional.grid_sample(values[None], grid, mode=mode, padding_mode="zeros", align_corners=False)
+        return sampled[0] + self.fill

@@ -4,7 +4,8 @@
     python benchmarks/tumor_training_step.py --backbones UNet --precisions float32 bfloat16 --matched
 
 A step is two blocks of 64 x 64 x 64 with four contrasts: forward, the sum of Dice and cross entropy over three regions,
-backward, AdamW. Rounds go through all variants in turn; times are medians. GFLOP are those of the convolutions and
+backward, AdamW. Rounds go through all variants in turn; times are medians, on the clock and of the processor, which
+differ where other programs run. GFLOP are those of the convolutions and
 matrix products of a forward pass of one block, twice the multiply-adds that `equal_cost` compares.
 """
 
@@ -40,15 +41,15 @@ class Stepper:
         self.loss = DiceCELoss(sigmoid=True)
         self.mixed = precision == "bfloat16"
 
-    def step(self) -> float:
-        """Return the seconds that a step took."""
-        start = time.perf_counter()
+    def step(self) -> tuple[float, float]:
+        """Return the seconds that a step took, on the clock and of the processor."""
+        start = time.perf_counter(), time.process_time()
         self.optimizer.zero_grad()
         with mixed_precision("cpu", self.mixed, dtype=torch.bfloat16):
             logits = self.network(self.image)
         self.loss(logits.float(), self.regions).backward()
         self.optimizer.step()
-        return time.perf_counter() - start
+        return time.perf_counter() - start[0], time.process_time() - start[1]
 
     def parameters(self) -> int:
         """Return the number of parameters."""
@@ -76,7 +77,7 @@ def main() -> None:
     equal = not options.matched
     rows = []
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, median of {options.repeats} rounds")
-    print(f"{'backbone':10} {'fusion':9} {'precision':9} {'ms':>7} {'parameters':>11} {'GFLOP':>7}")
+    print(f"{'backbone':10} {'fusion':9} {'precision':9} {'ms':>7} {'CPU ms':>7} {'parameters':>11} {'GFLOP':>7}")
     for backbone in options.backbones:
         variants = [(fusion, precision) for fusion in options.fusions for precision in options.precisions]
         steppers = [Stepper(backbone, fusion, options.view, equal, precision) for fusion, precision in variants]
@@ -85,10 +86,11 @@ def main() -> None:
         rounds = [[stepper.step() for stepper in steppers] for _ in range(options.repeats)]
         for (fusion, precision), stepper, *seconds in zip(variants, steppers, *rounds, strict=True):
             cost = gflop(backbone, fusion, options.view, equal)
-            milliseconds = round(1000 * statistics.median(seconds))
-            row = (backbone, fusion, precision, milliseconds, stepper.parameters(), round(cost, 2))
-            rows.append(dict(zip(("backbone", "fusion", "precision", "ms", "parameters", "gflop"), row, strict=True)))
-            print(f"{row[0]:10} {row[1]:9} {row[2]:9} {row[3]:7} {row[4]:11,} {row[5]:7.2f}", flush=True)
+            clock, processor = (round(1000 * statistics.median(each)) for each in zip(*seconds, strict=True))
+            row = {"backbone": backbone, "fusion": fusion, "precision": precision, "ms": clock, "cpu_ms": processor}
+            rows.append({**row, "parameters": stepper.parameters(), "gflop": round(cost, 2)})
+            measured = f"{clock:7} {processor:7} {stepper.parameters():11,} {cost:7.2f}"
+            print(f"{backbone:10} {fusion:9} {precision:9} {measured}", flush=True)
     if options.json:
         content = {"threads": torch.get_num_threads(), "torch": torch.__version__, "view": options.view, "rows": rows}
         options.json.write_text(json.dumps({**content, "equal_cost": equal}, indent=2) + "\n", encoding="utf-8")

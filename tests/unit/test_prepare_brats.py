@@ -131,6 +131,15 @@ def test_the_same_image_under_two_names_stays_together(tmp_path: Path) -> None:
     assert {finding.case for finding in said(report, "NII014")} == {"b-000"}
 
 
+def test_contrasts_that_show_nothing_join_no_people(tmp_path: Path) -> None:
+    for number in range(3):
+        folder = write_brats(tmp_path / "in", f"p{number}", number)
+        write(folder / f"p{number}-t2w.nii.gz", np.zeros(SHAPE, np.int16))
+    report = run(tmp_path / "in", tmp_path / "out")
+    assert not said(report, "NII014")
+    assert [finding.level for finding in said(report, "NII011")] == ["warning"] * 3
+
+
 def test_the_decathlon_is_split_into_contrasts_and_its_labels_are_mapped(tmp_path: Path) -> None:
     report = run(write_decathlon(tmp_path), tmp_path / "out")
     out = tmp_path / "out"

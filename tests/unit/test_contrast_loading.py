@@ -78,8 +78,10 @@ def test_a_voxel_is_brain_if_any_contrast_says_so() -> None:
 
 
 def test_a_given_mask_is_kept() -> None:
-    given = torch.ones(1, 6, 6, 6)
-    assert BrainMaskd()({"image": torch.zeros(1, 6, 6, 6), "mask": given})["mask"] is given
+    given = torch.zeros(1, 6, 6, 6)
+    given[0, 2, 3, 4] = 1
+    kept = BrainMaskd()({"image": torch.ones(1, 6, 6, 6), "mask": given})["mask"]
+    assert torch.equal(kept.as_tensor().float(), given)
 
 
 def test_images_without_a_brain_are_refused() -> None:

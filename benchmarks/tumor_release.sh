@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Everything behind the weights and tables of brain_tumor_mri_segmentation, from nothing: synthetic brains, the fusions by two
+# seeds and with all contrasts as wide as one, the other networks, Vox2Vox, the tables. About eight hours on two CPU cores
+# with bfloat16 (two trainings at a time, one core each) and 30 GB of disk.
+#
+#   bash benchmarks/tumor_release.sh FOLDER [REAL]
+#
+# FOLDER holds what is made on the way; what is there already is not made again, an interrupted training goes on. REAL: a
+# prepared folder of real cases (its test part), to compare with at the end.
+set -euo pipefail
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+real=${2:+$(cd "$2" && pwd)}
+mkdir -p "$1" && cd "$1"
+bundle=brain_tumor_mri_segmentation
+export OMP_NUM_THREADS=1
+once() { [[ -e $1 ]] || "${@:2}"; }
+
+# Brains to train on, others by another seed to test: no anatomy of one is in the other.
+once raw/samples.json medbundles samples $bundle --output raw --cases 120 --seed 100
+once test_raw/samples.json medbundles samples $bundle --output test_raw --cases 24 --seed 2026
+once data/datalist.json medbundles prepare brats --source raw --output data --folds 12 --test_fraction 0
+once test_data/datalist.json medbundles prepare brats --source test_raw --output test_data --folds 1 --test_fraction 1
+
+# Epochs give every network about an hour of one core.
+train() {
+    [[ -e $1/done ]] && return
+    medbundles train $bundle --dataset_dir data --output_dir "$1" --max_epochs "$2" --resume true "${@:3}" > "$1.log" 2>&1
+    touch "$1/done"
+}
+queue=(
+    "input_0 40 --fusion input --seed 0"
+    "input_1 40 --fusion input --seed 1"
+    "feature_0 24 --fusion feature --seed 0"
+    "feature_1 24 --fusion feature --seed 1"
+    "decision_0 20 --fusion decision --seed 0"
+    "decision_1 20 --fusion decision --seed 1"
+    "feature_wide 12 --fusion feature --seed 0 --equal_cost false"
+    "BasicUNet 12 --network BasicUNet"
+    "SegResNet 16 --network SegResNet"
+    "SwinUNETR 8 --network SwinUNETR"
+    "vox2vox 40 --overlay vox2vox"
+    "vox2vox_plain 44 --overlay vox2vox --adversarial_weight 0"
+)
+for entry in "${queue[@]}"; do
+    # shellcheck disable=SC2086  # words are arguments
+    train $entry &
+    while (($(jobs -rp | wc -l) >= 2)); do wait -n; done
+done
+wait
+
+for entry in "${queue[@]}"; do
+    run=${entry%% *}
+    overlay=(); [[ $run == vox2vox* ]] && overlay=(--overlay vox2vox)
+    once "$run.samples/summary.json" medbundles evaluate $bundle "${overlay[@]}" --dataset_dir test_data \
+        --weights "$run/model.pt" --output_dir "$run.samples"
+    [[ -z $real ]] || once "$run.real/summary.json" medbundles evaluate $bundle "${overlay[@]}" --dataset_dir "$real" \
+        --weights "$run/model.pt" --output_dir "$run.real"
+done
+best=${BEST:-input_0}
+once subsets.json python "$repository/benchmarks/tumor_subsets.py" --dataset_dir test_data --weights "$best/model.pt" \
+    --json subsets.json
+once robustness.json python "$repository/benchmarks/tumor_robustness.py" --dataset_dir test_data \
+    --weights "$best/model.pt" --json robustness.json

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from medbundles.errors import ConfigurationError
 from medbundles.io.grids import Affine
 
+Box: TypeAlias = tuple[slice, ...]
 # Edges closer to each other than this share are the same: what rounding of stored affines leaves.
 SAME_EDGE = 1e-3
 
@@ -53,15 +55,40 @@ class IsotropicGrid:
         """Edges in mm after :meth:`forth`."""
         return tuple(edge if self._keeps(edge) else self.spacing_mm for edge in self.edges)
 
-    def forth(self, volumes: Tensor) -> Tensor:
-        """Return volumes ``(B, C, H, W, D)`` of this grid on the cubic voxels, float32."""
-        sides = zip(self.shape, self.edges, self.isotropic_shape, self.isotropic_edges, strict=True)
-        return _resampled(volumes, [axis_weights(*side) for side in sides])
+    def forth(self, volumes: Tensor, box: Box | None = None) -> Tensor:
+        """Return volumes ``(B, C, H, W, D)`` of this grid on the cubic voxels, float32.
 
-    def back(self, volumes: Tensor) -> Tensor:
-        """Return volumes ``(B, C, h, w, d)`` of the cubic voxels on this grid, float32."""
+        Args:
+            volumes: of the whole grid, or of a box of it, outside of which everything is 0.
+            box: that box; what comes back is then :meth:`isotropic_box` of the cubic voxels.
+        """
+        sides = zip(self.shape, self.edges, self.isotropic_shape, self.isotropic_edges, strict=True)
+        return _resampled(volumes, _cut([axis_weights(*side) for side in sides], self._isotropic(box), box))
+
+    def back(self, volumes: Tensor, box: Box | None = None) -> Tensor:
+        """Return volumes ``(B, C, h, w, d)`` of the cubic voxels on this grid, float32.
+
+        Args:
+            volumes: of all cubic voxels, or of :meth:`isotropic_box`.
+            box: the box of this grid that is wanted then.
+        """
         sides = zip(self.isotropic_shape, self.isotropic_edges, self.shape, self.edges, strict=True)
-        return _resampled(volumes, [axis_weights(*side) for side in sides])
+        return _resampled(volumes, _cut([axis_weights(*side) for side in sides], box, self._isotropic(box)))
+
+    def isotropic_box(self, box: Box) -> Box:
+        """Return the cubic voxels that :meth:`back` makes a box of this grid from."""
+        found = []
+        sides = zip(box, self.shape, self.edges, self.isotropic_shape, self.isotropic_edges, strict=True)
+        for part, count, edge, new_count, new_edge in sides:
+            if count == new_count and edge == new_edge:
+                found.append(part)
+                continue
+            reach = max(edge / new_edge - 1, 0.0) / 2  # of what a larger voxel is the mean
+            first, last = (
+                (end - (count - 1) / 2) * edge / new_edge + (new_count - 1) / 2 for end in (part.start, part.stop - 1)
+            )
+            found.append(slice(max(math.floor(first - reach), 0), min(math.ceil(last + reach) + 1, new_count)))
+        return tuple(found)
 
     def affine(self, affine: Affine) -> Affine:
         """Return the affine of the cubic voxels, given this grid's (voxel to world, 4x4)."""
@@ -71,6 +98,9 @@ class IsotropicGrid:
         for axis, (count, new) in enumerate(zip(self.shape, self.isotropic_shape, strict=True)):
             wanted[:3, 3] += affine[:3, axis] * (count - 1) / 2 - wanted[:3, axis] * (new - 1) / 2
         return wanted
+
+    def _isotropic(self, box: Box | None) -> Box | None:
+        return None if box is None else self.isotropic_box(box)
 
     def _keeps(self, edge: float) -> bool:
         return abs(edge - self.spacing_mm) < SAME_EDGE * self.spacing_mm
@@ -101,6 +131,14 @@ def _below_triangle(upper: Tensor) -> Tensor:
     """Return the area to the left of ``upper`` under the triangle from -1 to 1 of height 1."""
     side = (1 - upper.abs().clamp(max=1)) ** 2 / 2
     return torch.where(upper < 0, side, 1 - side)
+
+
+def _cut(matrices: Sequence[Tensor | None], rows: Box | None, columns: Box | None) -> list[Tensor | None]:
+    """Return the parts of matrices that lead from one box to another."""
+    if rows is None or columns is None:
+        return list(matrices)
+    parts = zip(matrices, rows, columns, strict=True)
+    return [None if matrix is None else matrix[row, column] for matrix, row, column in parts]
 
 
 def _resampled(volumes: Tensor, weights: Sequence[Tensor | None]) -> Tensor:

@@ -80,6 +80,17 @@ def test_the_field_of_view_is_covered() -> None:
     assert IsotropicGrid((10, 10, 3), (1.0, 1.0, 6.5), 1.5).isotropic_shape == (7, 7, 13)
 
 
+@pytest.mark.parametrize("edges", [(1.0, 1.0, 1.0), (0.7, 1.5, 4.0)])
+def test_a_box_gives_what_the_whole_image_gives_there(edges: tuple[float, float, float]) -> None:
+    grid, box = IsotropicGrid(SHAPE, edges, 1.5), (slice(3, 19), slice(4, 20), slice(0, 9))
+    image = torch.zeros(1, 2, *SHAPE)
+    image[:, :, 5:17, 6:18, :7] = torch.rand(1, 2, 12, 12, 7)
+    whole, inner = grid.forth(image), (..., *grid.isotropic_box(box))
+    part = grid.forth(image[(..., *box)], box)
+    torch.testing.assert_close(part, whole[inner])
+    torch.testing.assert_close(grid.back(part, box), grid.back(whole)[(..., *box)])
+
+
 def test_labels_become_what_most_of_a_voxel_was_and_keep_their_type() -> None:
     label = torch.zeros(1, 8, 8, 8, dtype=torch.uint8)
     label[:, 2:6, 2:6, 2:6] = 3

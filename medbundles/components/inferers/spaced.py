@@ -64,11 +64,11 @@ class SpacedInferer(Inferer):
     def _image(self, image: Tensor, edges: tuple[float, ...], infer: Callable[[Tensor], Tensor]) -> Tensor:
         inside = (image != 0).any(dim=0)
         box = _box(inside)
-        part = image[(slice(None), *box)]
-        grid = IsotropicGrid(tuple(part.shape[1:]), edges, self.spacing_mm)
-        logits = infer(grid.forth(part[None]).contiguous())
+        # The whole image's cubic voxels, of which those of the box are computed: a mask more or less moves none.
+        grid = IsotropicGrid(tuple(inside.shape), edges, self.spacing_mm)
+        logits = infer(grid.forth(image[(slice(None), *box)][None], box).contiguous())
         logits = logits.as_tensor() if isinstance(logits, MetaTensor) else logits
-        back = grid.back(logits)[0]
+        back = grid.back(logits, box)[0]
         result = back.new_full((len(back), *image.shape[1:]), self.outside_value)
         result[(slice(None), *box)] = torch.where(inside[box].to(back.device), back, self.outside_value)
         return result

@@ -27,7 +27,7 @@ def test_info_of_one_bundle_is_one_object(medbundles_command: Command) -> None:
 def test_info_of_an_unknown_bundle_is_refused(medbundles_command: Command) -> None:
     answer = medbundles_command("info", "kidney")
     assert answer.returncode == 2
-    assert "there is: lung_nodule_ct_segmentation" in answer.stderr
+    assert "there is: brain_tumor_mri_segmentation, lung_nodule_ct_segmentation" in answer.stderr
 
 
 def test_doctor_says_which_device_and_why(medbundles_command: Command) -> None:
@@ -37,7 +37,7 @@ def test_doctor_says_which_device_and_why(medbundles_command: Command) -> None:
 
 
 def test_doctor_names_every_declared_extra() -> None:
-    assert set(doctor.requirements()) == {"", "dwi", "dicom", "openvino", "onnx", "mlflow", "ray", "dev"}
+    assert set(doctor.requirements()) == {"", "dwi", "dicom", "openvino", "onnx", "mlflow", "ray", "swin", "dev"}
 
 
 def test_doctor_advises_to_install_the_checkout_with_the_extra(

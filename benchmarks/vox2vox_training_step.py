@@ -8,8 +8,9 @@ and 5 x generalized Dice, Adam. The loop is written as in the second implementat
 the generator for the discriminator's update, another one for its own, the discriminator's weights getting gradients in
 both. "bundle" computes as the configuration has it on this machine (memory order and, where the processor has units for
 it, bfloat16), "bundle, as the loop computes" in the loop's memory order and precision: what the second pass alone
-costs. Rounds alternate; ratios are the median of the paired ones. The floor is the time that the step's multiplications
-take at the rate of a large matrix product on the same threads.
+costs. Rounds alternate; ratios are the median of the paired ones, times medians, on the clock and of the processor:
+where other programs run, its ratio is what counts. The floor is the processor's time for the step's multiplications at
+the rate of a large matrix product.
 """
 
 from __future__ import annotations
@@ -106,10 +107,11 @@ def trainer_step(networks: Networks, mixed_precision: bool) -> Callable[[], None
     return step
 
 
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def seconds(work: Callable[[], object]) -> tuple[float, float]:
+    """Return how long work takes, on the clock and of the processor."""
+    start = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - start
+    return time.perf_counter() - start[0], time.process_time() - start[1]
 
 
 def count_gflop(step: Callable[[], None]) -> float:
@@ -120,9 +122,22 @@ def count_gflop(step: Callable[[], None]) -> float:
 
 
 def measure_rate(dtype: torch.dtype) -> float:
-    """Return the best GFLOP/s of a product of two 2048 x 2048 matrices."""
+    """Return the best GFLOP per second of the processor of a product of two 2048 x 2048 matrices."""
     left, right = (torch.randn(2048, 2048).to(dtype) for _ in range(2))
-    return 2 * 2048**3 / 1e9 / min(seconds(lambda: left @ right) for _ in range(5))
+    return 2 * 2048**3 / 1e9 / min(seconds(lambda: left @ right)[1] for _ in range(5))
+
+
+def summary(rounds: list[dict[str, tuple[float, float]]], name: str) -> dict[str, float]:
+    """Return the medians of a variant's times, and of how much longer the loop took in the same round."""
+    result = {}
+    for kind, suffix in enumerate(("", "_cpu")):
+        result[f"{suffix[1:]}{'_' if suffix else ''}seconds"] = statistics.median(row[name][kind] for row in rounds)
+        result[f"times_as_fast{suffix}"] = statistics.median(row[LOOP][kind] / row[name][kind] for row in rounds)
+    return {key: round(value, 3) for key, value in result.items()}
+
+
+def floor(gflop: float, rate: float) -> dict[str, float]:
+    return {"gflop": round(gflop, 1), "floor_cpu_seconds": round(gflop / rate, 3)}
 
 
 def main() -> None:
@@ -146,20 +161,13 @@ def main() -> None:
     rates = {LOOP: measure_rate(torch.float32), BUNDLE: measure_rate(fast)}
     rates[PLAIN] = rates[LOOP]
     rounds = [{name: seconds(step) for name, step in steps.items()} for _ in range(options.repeats)]
-    rows = {
-        name: {
-            "seconds": round(statistics.median(row[name] for row in rounds), 3),
-            "gflop": round(gflop[name], 1),
-            "floor_seconds": round(gflop[name] / rates[name], 3),
-            "times_as_fast": round(statistics.median(row[LOOP] / row[name] for row in rounds), 2),
-        }
-        for name in steps
-    }
+    rows = {name: summary(rounds, name) | floor(gflop[name], rates[name]) for name in steps}
     print(f"batch of {options.batch_size} x {options.edge}^3, {torch.get_num_threads()} threads, {len(rounds)} rounds:")
     for name, row in rows.items():
         print(
-            f"  {name:28} {row['seconds']:.3f} s (floor {row['floor_seconds']:.3f} s for {row['gflop']:.0f} GFLOP), "
-            f"{row['times_as_fast']:.2f} x"
+            f"  {name:28} {row['seconds']:.3f} s ({row['times_as_fast']:.2f} x), of the processor "
+            f"{row['cpu_seconds']:.3f} s ({row['times_as_fast_cpu']:.2f} x); floor {row['floor_cpu_seconds']:.3f} s "
+            f"for {row['gflop']:.0f} GFLOP"
         )
     if options.json:
         content = {"threads": torch.get_num_threads(), "torch": torch.__version__, "mixed": mixed, "variants": rows}

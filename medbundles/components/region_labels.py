@@ -124,13 +124,13 @@ def label_numbers(
     Args:
         choice: ``2023`` (necrotic core 1, edema 2, enhancing 3: as prepared folders have it), ``2021`` (enhancing is
             4, as in the challenges until 2021), a number for each label value, or None for the values themselves.
-        labels: name of each label value, ``{1: "ncr", 2: "ed", 3: "et"}``.
+        labels: name of each label value, ``{1: "ncr", 2: "ed", 3: "et"}``; the background's 0 stays what it is.
 
     Raises:
         ConfigurationError: an unknown choice; ``2021`` with labels other than these; numbers that are missing, not
             from 1 to 255, or given twice.
     """
-    values = {int(value): name for value, name in labels.items()}
+    values = {int(value): name for value, name in labels.items() if int(value) != 0}
     if choice is None or str(choice) == "2023":
         return {value: value for value in values}
     if str(choice) == "2021":

@@ -145,6 +145,7 @@ def test_a_case_with_two_contrasts_alone_is_segmented(raw_output: Path) -> None:
 def test_inference_says_volumes_and_leaves_a_picture(raw_output: Path) -> None:
     rows = list(csv.DictReader((raw_output / "volumes.csv").open()))
     assert {row["case"] for row in rows} == {"anna", "ben"}
+    assert {row["name"] for row in rows} == {"WT", "TC", "ET", "ncr", "ed", "et"}
     assert list(raw_output.glob("anna*.png"))
 
 

@@ -96,3 +96,8 @@ def test_a_label_of_several_channels_is_no_label_map() -> None:
 def test_regions_that_do_not_fit_are_refused(channels: int, regions: dict[str, list[int]], said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         regions_to_labels(torch.zeros(channels, 2, 2, 2), LABELS, regions)
+
+
+def test_the_backgrounds_name_has_no_say_in_numbering() -> None:
+    named = {"0": "background", "1": "ncr", "2": "ed", "3": "et"}
+    assert label_numbers("2021", named) == {1: 1, 2: 2, 3: 4}

@@ -124,7 +124,7 @@ class RegionTables:
         label = np.asarray(regions_to_labels(masks, self.labels, self.regions).cpu())
         counts = np.bincount(label.ravel(), minlength=256)
         sizes = [("region", name, int((mask != 0).sum())) for name, mask in zip(self.regions, masks, strict=True)]
-        sizes += [("label", name, int(counts[int(value)])) for value, name in self.labels.items()]
+        sizes += [("label", name, int(counts[int(value)])) for value, name in self.labels.items() if int(value)]
         volumes = [
             {"kind": kind, "name": name, "voxels": voxels, "ml": round(voxels * voxel_ml, 6)}
             for kind, name, voxels in sizes

@@ -2,11 +2,11 @@
 
     python benchmarks/tumor_sample_realism.py --samples RAW --real FOLDER [FOLDER ...] --output realism
 
-RAW is what `medbundles samples brain_tumor_mri_segmentation` writes. A real FOLDER holds one skull-stripped case in
-the space of the BraTS challenges: files that end in t1n, t1c, t2w, t2f and seg (`.nii.gz`), 240 x 240 x 155 voxels,
-labels 1, 2, 3. Prints a table: one row a measure, the value of every real case, the 5th, 50th and 95th percentile of
-the samples and whether a real value lies outside; writes it (``table.md``) with a sheet of slices (``sheet.png``)
-into the output folder. Brightness is in standard deviations from the mean of the brain, as networks see it.
+RAW is what `medbundles samples brain_tumor_mri_segmentation` writes. A real FOLDER holds one skull-stripped case in the
+space of the BraTS challenges: files that end in t1n, t1c, t2w, t2f and seg (`.nii.gz`), labels 1, 2, 3. Prints a table:
+one row a measure, the value of every real case, the 5th, 50th and 95th percentile of the samples and whether a real
+value lies outside; writes it (``table.md``) with a sheet of slices (``sheet.png``) into the output folder. Brightness
+is in standard deviations from the mean of the brain, as networks see it.
 
 The pictures show the real cases: do not publish them unless those may be.
 """

@@ -19,7 +19,7 @@ from medbundles.samples.writing.parallel import run_all
 
 DEFAULT_CASES = 20
 # Changes whenever the same seed gives other images, so that a folder is never continued with another generator.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,19 @@ def test_fluid_is_bright_in_t2_and_dark_in_flair(case: TumorCase) -> None:
     assert np.median(z(case, "t2f")[brightest]) < 0
 
 
+def test_a_tumor_of_the_left_half_lies_at_high_indices(case: TumorCase) -> None:
+    # The first axis runs to the left.
+    center = case.record["tumors"][0]["center_mm"][0]
+    middle = np.argwhere(case.label > 0)[:, 0].mean()
+    assert np.sign(middle - 120) == -np.sign(center)
+
+
+def test_edema_is_not_brighter_than_white_matter_before_contrast_agent(case: TumorCase) -> None:
+    healthy = (case.images["t1n"] > 0) & (case.label == 0)
+    values = z(case, "t1n")
+    assert np.median(values[case.label == 2]) < np.percentile(values[healthy], 75)
+
+
 def test_volumes_are_recorded(case: TumorCase) -> None:
     measured = {name: round(float((case.label == value).sum()) / 1000, 3) for name, value in
                 (("ncr", 1), ("ed", 2), ("et", 3))}  # fmt: skip
@@ -99,6 +112,21 @@ def test_what_is_there_is_kept(folder: Path) -> None:
     before = file.stat().st_mtime_ns
     samples.write_samples(folder, cases=1, seed=SEED, workers=1)
     assert file.stat().st_mtime_ns == before
+
+
+def test_an_interrupted_folder_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    monkeypatch.setattr(samples, "_write_case", lambda task: made.append(task.case) or ({"case": task.case}, []))
+    for cases in (1, 3):
+        samples.write_samples(tmp_path / "new", cases=cases, workers=1)
+    assert made == [0, 1, 2]
+
+
+def test_fewer_cases_than_there_are_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "_write_case", lambda task: ({"case": task.case}, []))
+    samples.write_samples(tmp_path / "new", cases=2, workers=1)
+    with pytest.raises(OutputConflict, match="holds 2 cases"):
+        samples.write_samples(tmp_path / "new", cases=1, workers=1)
 
 
 def test_another_seed_in_the_same_folder_is_refused(folder: Path) -> None:

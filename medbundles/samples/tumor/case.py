@@ -12,14 +12,14 @@ from medbundles.samples.head.shape import HeadShape
 from medbundles.samples.head.template import read_template
 from medbundles.samples.seeding import stream
 from medbundles.samples.tumor.anatomy import BOX, SHAPE, make_brain, random_place
-from medbundles.samples.tumor.extras import draw_extras, eyes_and_remnants
+from medbundles.samples.tumor.extras import draw_extras
 from medbundles.samples.tumor.images import render, textures
 from medbundles.samples.tumor.lesions import Lesion, Parts, draw_lesion, grow
 from medbundles.samples.tumor.relaxation import CONTRASTS, Protocol, person
 
 # How often a case has so many tumors.
 COUNTS = {0: 0.05, 1: 0.75, 2: 0.1, 3: 0.06, 5: 0.04}
-LARGEST_CORE_MM = 32.0
+LARGEST_CORE_MM = 28.0
 # Of several tumors the further ones are small, as metastases are.
 SMALL_CORE_MM = 9.0
 
@@ -57,8 +57,7 @@ def make_case(seed: int, case: int) -> TumorCase:
     for lesion in lesions:
         grow(generator, lesion, brain, parts)
     extras = draw_extras(stream(seed, case, "extras"), brain)
-    remnants = eyes_and_remnants(stream(seed, case, "remnants"), brain)
-    brain.mask[remnants] = True
+    brain.mask[extras.remnant > 0] = True
     tissues, protocol = person(stream(seed, case, "tissues")), Protocol.draw(stream(seed, case, "protocol"))
     texture = textures(stream(seed, case, "texture"), brain, parts)
     images = {}

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from medbundles.samples.tumor.anatomy import Brain
 from medbundles.samples.tumor.fields import Floats, drawn, smooth_field, step
+
+# Middle on one side and half axes in the template, in mm: insula, cingulate gyrus, hippocampus and amygdala.
+LIMBIC = (
+    ((37.0, 4.0, 2.0), (8.0, 22.0, 15.0)),
+    ((6.0, 12.0, 28.0), (6.0, 40.0, 14.0)),
+    ((26.0, -18.0, -16.0), (9.0, 22.0, 9.0)),
+)
 
 
 @dataclass(frozen=True)
@@ -21,16 +26,26 @@ class Extras:
         vessels: blood that takes up contrast agent.
         aged: white matter that holds more water, as in elderly people; no tumor and not labeled.
         dura: membranes around the brain that take up contrast agent.
+        limbic: cortex that is brighter in FLAIR than other cortex: insula, cingulate gyrus, hippocampus.
+        remnant: muscle, fat and marrow that skull-stripping has left.
     """
 
     vessels: Floats
     aged: Floats
     dura: Floats
+    limbic: Floats
+    remnant: Floats
 
 
 def draw_extras(generator: np.random.Generator, brain: Brain) -> Extras:
     """Return a person's vessels, old lesions and membranes."""
-    return Extras(_vessels(generator, brain), _aged(generator, brain), _dura(generator, brain))
+    return Extras(
+        vessels=_vessels(generator, brain),
+        aged=_aged(generator, brain),
+        dura=_dura(generator, brain),
+        limbic=_limbic(generator, brain),
+        remnant=_remnant(generator, brain),
+    )
 
 
 def _vessels(generator: np.random.Generator, brain: Brain) -> Floats:
@@ -61,17 +76,33 @@ def _aged(generator: np.random.Generator, brain: Brain) -> Floats:
 
 
 def _dura(generator: np.random.Generator, brain: Brain) -> Floats:
+    """Return the membrane around the brain in patches, the falx between its halves, the tentorium below them."""
     thickness = drawn(generator, 0.2, 1.0)
-    shell = step(brain.surface_mm - drawn(generator, 0.8, 2.0), 0.3) * step(thickness + 1.6 - brain.surface_mm, 0.3)
-    return np.asarray(shell * step(smooth_field(generator, brain.shape, 8) + drawn(generator, -0.8, 0.8), 0.3))
-
-
-def eyes_and_remnants(generator: np.random.Generator, brain: Brain) -> npt.NDArray[np.bool_]:
-    """Return patches outside of the brain that skull-stripping has left in some scans."""
-    if generator.random() > 0.35:
-        return np.zeros(brain.shape, bool)
-    field = smooth_field(generator, brain.shape, 10)
-    left: Any = (
-        (field > drawn(generator, 1.6, 2.4)) & (brain.surface_mm > 0) & (brain.surface_mm < drawn(generator, 2, 7))
+    x, y, z = brain.template_mm
+    between = step(0.8 - np.abs(x), 0.3) * ((z > 10) | (y < -60)) + step(2.0 - np.abs(z + 12 - 0.5 * (y + 60)), 0.5) * (
+        (y < -38) & (y > -85) & (np.abs(x) < 45)
     )
-    return np.asarray(left)
+    shell = step(brain.surface_mm - drawn(generator, 0.8, 2.0), 0.3) * step(thickness + 1.6 - brain.surface_mm, 0.3)
+    patches = shell * step(smooth_field(generator, brain.shape, 8) + drawn(generator, -0.8, 0.8), 0.3)
+    return np.asarray(np.clip(patches + between * brain.fluid * drawn(generator, 0.0, 0.8), 0, 1), np.float32)
+
+
+def _limbic(generator: np.random.Generator, brain: Brain) -> Floats:
+    x, y, z = brain.template_mm
+    total = np.zeros(brain.shape, np.float32)
+    for (right, front, up), (a, b, c) in LIMBIC:
+        distance = ((np.abs(x) - right) / a) ** 2 + ((y - front) / b) ** 2 + ((z - up) / c) ** 2
+        total = np.maximum(total, drawn(generator, 0.3, 1.0) * np.exp(-(distance**2)))
+    return np.asarray(total * brain.gray, np.float32)
+
+
+def _remnant(generator: np.random.Generator, brain: Brain) -> Floats:
+    """Return patches outside of the brain that skull-stripping has left in some scans, below more than above."""
+    if generator.random() > 0.5:
+        return np.zeros(brain.shape, np.float32)
+    field = smooth_field(generator, brain.shape, drawn(generator, 4, 10)) - 0.02 * (brain.template_mm[2] + 10)
+    thick = drawn(generator, 2, 8)
+    # What is left ends raggedly, fades into the dark, and is no layer of one thickness.
+    height = thick * np.clip(2 * (field - drawn(generator, 1.2, 2.4)), 0, 1) - brain.surface_mm
+    left = (height > 0) & (brain.surface_mm > 0)
+    return np.asarray(left * np.clip(0.3 + 0.5 * height, 0, 1), np.float32)

@@ -59,6 +59,19 @@ def at_places(volumes: Sequence[Floats], index: Floats, border: bool = False) ->
     return [part.numpy().reshape(index.shape[1:]) for part in found[0]]
 
 
+def doubled(coarse: Floats, shape: Sequence[int]) -> npt.NDArray[np.float32]:
+    """Return values ``(C, ...)`` of every other voxel at all voxels, linear in between.
+
+    Args:
+        coarse: first value at the first voxel, and none missing at the end.
+        shape: of the voxels.
+    """
+    wanted = [2 * extent - 1 for extent in coarse.shape[1:]]
+    values = torch.from_numpy(np.asarray(coarse, np.float32))[None]
+    fine = functional.interpolate(values, wanted, mode="trilinear", align_corners=True)[0].numpy()
+    return np.ascontiguousarray(fine[:, : shape[0], : shape[1], : shape[2]])
+
+
 def octaves(generator: np.random.Generator, shape: Sequence[int], widest: float, count: int = 3) -> Floats:
     """Return the sum of smooth fields of halving widths and heights, of standard deviation about 1."""
     total = sum(smooth_field(generator, shape, widest / 2**number) * 0.6**number for number in range(count))

@@ -32,6 +32,8 @@ class Lesion:
         rough: how uneven the surface is, as a share of the radius.
         push_mm: how far tissue is moved aside.
         uptake: of contrast agent, 1 is strong.
+        watery: how clear the fluid in its necrosis is, 1 as cerebrospinal fluid.
+        bled: how much of bled spots is blood.
     """
 
     kind: str
@@ -42,6 +44,8 @@ class Lesion:
     rough: float
     push_mm: float
     uptake: float
+    watery: float
+    bled: float
 
     @property
     def push(self) -> Push:
@@ -55,6 +59,9 @@ class Lesion:
             "rim_mm": self.rim_mm,
             "edema_mm": self.edema_mm,
             "push_mm": self.push_mm,
+            "uptake": self.uptake,
+            "watery": self.watery,
+            "bled": self.bled,
         }
         center = [round(float(value), 1) for value in self.center_mm]
         return {"kind": self.kind, "center_mm": center, **{key: round(value, 2) for key, value in values.items()}}
@@ -64,7 +71,7 @@ def draw_lesion(generator: np.random.Generator, center_mm: npt.NDArray[np.float6
     """Return a tumor of a random kind and size around a place."""
     kind = str(generator.choice(list(KINDS), p=list(KINDS.values())))
     radius = float(np.clip(np.exp(generator.normal(np.log(14), 0.45)), 4.0, largest_mm))
-    edema = float(np.clip(np.exp(generator.normal(np.log(11), 0.6)), 1.5, 40.0))
+    edema = float(np.clip(np.exp(generator.normal(np.log(13), 0.7)), 1.5, 45.0))
     if kind == "none":
         edema *= 0.6
     return Lesion(
@@ -75,7 +82,9 @@ def draw_lesion(generator: np.random.Generator, center_mm: npt.NDArray[np.float6
         edema_mm=edema,
         rough=drawn(generator, 0.12, 0.45),
         push_mm=radius * drawn(generator, 0.0, 0.4),
-        uptake=drawn(generator, 0.35, 1.2),
+        uptake=float(np.exp(drawn(generator, np.log(0.18), np.log(1.1)))),
+        watery=drawn(generator, 0.4, 1.0) * float(generator.random() < 0.3),
+        bled=drawn(generator, 0.3, 1.0) * float(generator.random() < 0.25),
     )
 
 
@@ -88,6 +97,8 @@ class Parts:
         solid: tumor that takes up no contrast agent.
         enhancing: tumor that does.
         edema: water between fibers, with tumor cells in it.
+        watery: how much of the necrosis is as clear as fluid.
+        bled: blood some days or weeks old, in the core.
         uptake: of contrast agent, where there is any.
         label: 1 core that does not enhance, 2 edema, 3 enhancing.
     """
@@ -97,13 +108,16 @@ class Parts:
     enhancing: Floats
     edema: Floats
     uptake: Floats
+    watery: Floats
+    bled: Floats
     label: npt.NDArray[np.uint8]
 
     @classmethod
     def nothing(cls, shape: tuple[int, int, int]) -> Parts:
         """Return a brain without tumor."""
-        empty = [np.zeros(shape, np.float32) for _ in range(5)]
-        return cls(empty[0], empty[1], empty[2], empty[3], empty[4], np.zeros(shape, np.uint8))
+        shares = ("necrosis", "solid", "enhancing", "edema", "uptake", "watery", "bled")
+        empty: dict[str, Any] = {name: np.zeros(shape, np.float32) for name in shares}
+        return cls(**empty, label=np.zeros(shape, np.uint8))
 
 
 def grow(generator: np.random.Generator, lesion: Lesion, brain: Brain, parts: Parts) -> None:
@@ -128,8 +142,13 @@ def grow(generator: np.random.Generator, lesion: Lesion, brain: Brain, parts: Pa
         getattr(parts, name)[box] = np.maximum(getattr(parts, name)[box], share * free)
     new_core = parts.necrosis[box] + parts.solid[box] + parts.enhancing[box]
     parts.edema[box] = np.maximum(parts.edema[box], edema) * np.clip(1 - new_core, 0, 1)
-    uptake = lesion.uptake * np.exp(0.3 * smooth_field(generator, shape, 3))
+    uptake = lesion.uptake * np.exp(0.45 * smooth_field(generator, shape, 3))
     parts.uptake[box] = np.maximum(parts.uptake[box], uptake * enhancing)
+    if lesion.watery:
+        parts.watery[box] = np.maximum(parts.watery[box], necrosis * lesion.watery)
+    if lesion.bled:
+        spots = step(octaves(generator, shape, drawn(generator, 3, 7)) - drawn(generator, 0.3, 1.8), 0.2)
+        parts.bled[box] = np.maximum(parts.bled[box], core * spots * lesion.bled)
     _label(parts, box)
 
 

@@ -45,22 +45,28 @@ TISSUES = {
     "white": Tissue(0.70, 850.0, 72.0),
     "gray": Tissue(0.82, 1330.0, 91.0),
     "fluid": Tissue(1.0, 4000.0, 1800.0),
-    "edema": Tissue(0.88, 1200.0, 140.0),
-    "necrosis": Tissue(0.93, 1800.0, 190.0),
-    "solid": Tissue(0.88, 1400.0, 145.0),
-    "enhancing": Tissue(0.85, 1250.0, 110.0),
+    "edema": Tissue(0.82, 1450.0, 165.0),
+    "necrosis": Tissue(0.90, 1900.0, 200.0),
+    "solid": Tissue(0.84, 1550.0, 150.0),
+    "enhancing": Tissue(0.83, 1400.0, 115.0),
     "blood": Tissue(0.80, 1500.0, 30.0),
+    "bled": Tissue(0.80, 550.0, 80.0),
+    "iron": Tissue(0.76, 1050.0, 55.0),
 }
-SPREAD = {"white": 0.05, "gray": 0.04, "fluid": 0.1, "edema": 0.16, "necrosis": 0.35, "solid": 0.22, "enhancing": 0.2}
+SPREAD = {"white": 0.05, "gray": 0.04, "fluid": 0.1, "edema": 0.18, "necrosis": 0.35, "solid": 0.2, "enhancing": 0.18}
 
 
 def person(generator: np.random.Generator) -> dict[str, Tissue]:
     """Return one person's tissues, those of the tumor included."""
     drawn_ones = {name: tissue.varied(generator, SPREAD.get(name, 0.1)) for name, tissue in TISSUES.items()}
-    # Where water gathers, transverse relaxation is slower than in any healthy tissue: that is how it is seen.
-    slowest = 1.35 * drawn_ones["gray"].t2_ms
+    # Where water gathers, relaxation is slower than in healthy tissue: that is how it is seen.
+    slowest, longest = 1.6 * drawn_ones["gray"].t2_ms, 1.45 * drawn_ones["white"].t1_ms
     for name in ("edema", "solid", "necrosis"):
-        drawn_ones[name] = replace(drawn_ones[name], t2_ms=max(drawn_ones[name].t2_ms, slowest))
+        tissue = drawn_ones[name]
+        drawn_ones[name] = replace(tissue, t1_ms=max(tissue.t1_ms, longest), t2_ms=max(tissue.t2_ms, slowest))
+    # Tissue with water in it is still tissue: its T1 never comes near that of fluid.
+    for name, most in (("edema", 1600.0), ("solid", 1900.0)):
+        drawn_ones[name] = replace(drawn_ones[name], t1_ms=min(drawn_ones[name].t1_ms, most))
     return drawn_ones
 
 
@@ -73,6 +79,7 @@ class Protocol:
         t1_repetition_ms: of the T1w images; with an inversion the inversion time.
         t2_echo_ms: of the T2w image.
         flair_echo_ms: of the FLAIR image.
+        flair_repetition_ms: of the FLAIR image; short ones weight it by T1.
         flair_nulls: how well FLAIR nulls fluid: inversion time relative to the exact one.
     """
 
@@ -80,6 +87,7 @@ class Protocol:
     t1_repetition_ms: float
     t2_echo_ms: float
     flair_echo_ms: float
+    flair_repetition_ms: float
     flair_nulls: float
 
     @classmethod
@@ -91,7 +99,8 @@ class Protocol:
             drawn(generator, 850, 1150) if inverted else drawn(generator, 450, 800),
             drawn(generator, 80, 125),
             drawn(generator, 95, 150),
-            drawn(generator, 0.92, 1.08),
+            drawn(generator, 7500, 11000),
+            drawn(generator, 0.93, 1.08),
         )
 
     def signal(self, contrast: str, tissue: Tissue, fluid_t1_ms: float) -> float:
@@ -101,7 +110,7 @@ class Protocol:
         if contrast == "t2w":
             recovered = 1 - np.exp(-6000.0 / tissue.t1_ms)
             return float(tissue.density * recovered * np.exp(-self.t2_echo_ms / tissue.t2_ms))
-        repetition = 9000.0
+        repetition = self.flair_repetition_ms
         nulling = fluid_t1_ms * np.log(2 / (1 + np.exp(-repetition / fluid_t1_ms))) * self.flair_nulls
         recovered = 1 - 2 * np.exp(-nulling / tissue.t1_ms) + np.exp(-repetition / tissue.t1_ms)
         return float(tissue.density * abs(recovered) * np.exp(-self.flair_echo_ms / tissue.t2_ms))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,8 @@ import pytest
 # Before torch is imported: tests run beside each other, and a child forked from a process whose OpenMP threads have
 # started would hang.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from tests.forked_command import run_forked
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -38,15 +39,8 @@ def medbundles_command() -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(
         *arguments: object, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 300
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "medbundles", *map(str, arguments)],
-            cwd=cwd or REPOSITORY,
-            # Rich folds messages at the terminal's width; a test looks for whole lines.
-            env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", **(env or {})},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        # Rich folds messages at the terminal's width; a test looks for whole lines.
+        variables = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", **(env or {})}
+        return run_forked("medbundles", arguments, cwd or REPOSITORY, variables, timeout)
 
     return run

@@ -15,6 +15,7 @@ import pytest
 from medbundles.io.datalist import write_datalist
 from medbundles.io.images import write_volume
 from tests.bundles import heads, tumors
+from tests.forked_command import run_forked
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = "bundles/lung_nodule_ct_segmentation/configs"
@@ -86,6 +87,8 @@ def python(environment: dict[str, str]) -> Run:
     """``python(*arguments) -> CompletedProcess``, run in the repository's root."""
 
     def run(*arguments: str | Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+        if arguments[0] == "-m" and arguments[1] in ("medbundles", "monai.bundle"):
+            return run_forked(str(arguments[1]), arguments[2:], ROOT, environment, timeout)
         command = [sys.executable, *map(str, arguments)]
         return subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout, check=False

@@ -18,6 +18,7 @@ import pytest
 
 from medbundles.checks.vendored import HASH_NAME
 from medbundles.cli import main
+from tests.forked_command import run_forked
 from tests.tiny_bundle import TRAIN, write_tiny_bundle
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -52,14 +53,8 @@ def train(
 
 
 def monai(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "monai.bundle", *map(str, words)],
-        cwd=cwd,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    return run_forked("monai.bundle", words, cwd, environment, 120)
 
 
 def test_cfg001_cfg002_cfg003_come_together_before_anything_starts(

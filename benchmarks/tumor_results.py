@@ -1,0 +1,117 @@
+"""Compare trainings of brain_tumor_mri_segmentation, and write what the released weights reach into their results.json.
+
+    python benchmarks/tumor_results.py --runs input_0 feature_0 decision_0 --released input_0 --output results.json
+
+Each RUN is a folder of `medbundles train`; beside it RUN.samples and RUN.real, if there, are folders of
+`medbundles evaluate` on held-out synthetic brains and on real cases. Prints a table of all runs (Dice of each region,
+mean over cases; minutes as the run's own history has them) and one of the real cases; with --released and --output the
+tables go into the weights' results.json. tumor_release.sh calls this as its last step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from medbundles.weights_page import evaluation_table
+
+EVALUATE = "medbundles evaluate brain_tumor_mri_segmentation --dataset_dir {} --weights {}/model.pt"
+SAMPLE_DATA = "synthetic brains that nothing was trained or chosen on (medbundles samples, seed 2026)"
+REAL_DATA = "real cases, never trained or chosen on, looked at while the samples were made"
+
+
+def read_json(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def effort(run: Path) -> dict[str, str]:
+    """Return how large a run's network is and how long it learned."""
+    rows = [json.loads(line) for line in (run / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+    weights = torch.load(run / "model.pt", weights_only=True)
+    return {
+        "million weights": f"{sum(value.numel() for value in weights.values()) / 1e6:.2f}",
+        "epochs": str(rows[-1]["epoch"]),
+        "minutes": f"{sum(row['seconds'] for row in rows) / 60:.0f}",
+    }
+
+
+def with_interval(summary: dict[str, Any], figure: str, digits: int = 2) -> str:
+    low, high = summary["intervals"][figure] or (float("nan"), float("nan"))
+    return f"{summary[figure]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def samples_row(run: Path) -> dict[str, str] | None:
+    """Return a run's figures on held-out samples."""
+    file = Path(f"{run}.samples") / "summary.json"
+    if not file.exists():
+        return None
+    summary = read_json(file)
+    regions = summary["regions"]["regions"]
+    cells = {"run": run.name, **effort(run)}
+    cells |= {f"{name} Dice": with_interval(figures, "dice") for name, figures in regions.items()}
+    cells |= {f"{name} HD95, mm": f"{figures['hd95_mm']:.0f}" for name, figures in regions.items()}
+    cells |= {f"{name} lesion Dice": f"{row['lesion_dice']:.2f}" for name, row in summary["lesions"]["regions"].items()}
+    return cells
+
+
+def real_rows(run: Path) -> list[dict[str, str]]:
+    """Return a row a real case."""
+    file = Path(f"{run}.real") / "metrics.csv"
+    if not file.exists():
+        return []
+    with file.open(newline="", encoding="utf-8") as lines:
+        found = list(csv.DictReader(lines))
+    cases = list(dict.fromkeys(row["case"] for row in found))
+    return [
+        {"run": run.name, "case": case}
+        | {
+            f"{row['region']} Dice, HD95 mm": f"{float(row['dice']):.2f}, {float(row['hd95_mm']):.0f}"
+            for row in found
+            if row["case"] == case
+        }
+        for case in cases
+    ]
+
+
+def evaluations(runs: list[Path]) -> list[dict[str, Any]]:
+    """Return the tables of these runs as results.json has them."""
+    first = runs[0].name
+    known = [row for row in map(samples_row, runs) if row]
+    tables = []
+    if known:
+        count = read_json(Path(f"{runs[0]}.samples") / "summary.json")["regions"]["n"]
+        tables.append({"data": SAMPLE_DATA, "command": EVALUATE.format("test_data", first), "n": count, "rows": known})
+    real = [row for run in runs for row in real_rows(run)]
+    if real:
+        count = len({row["case"] for row in real})
+        tables.append({"data": REAL_DATA, "command": EVALUATE.format("real", first), "n": count, "rows": real})
+    return tables
+
+
+def main() -> None:
+    """Print the tables; write those of the released run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, nargs="+", default=[], help="folders of trainings")
+    parser.add_argument("--released", type=Path, help="the run whose weights are released")
+    parser.add_argument("--trained_on", default="", help="which data, in a few words")
+    parser.add_argument("--license", default="", help="under which terms the weights may be passed on")
+    parser.add_argument("--output", type=Path, help="results.json of the released run")
+    options = parser.parse_args()
+    if not options.runs and not options.released:
+        print("no --runs given: nothing to collect (see --help)")
+        return
+    for table in evaluations(options.runs or [options.released]):
+        print(f"{table['data']} (n = {table['n']})\n\n" + "\n".join(evaluation_table(table)))
+    if options.output:
+        content = {"license": options.license, "trained_on": options.trained_on}
+        content |= {"evaluations": evaluations([options.released])}
+        options.output.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

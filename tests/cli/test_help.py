@@ -13,7 +13,10 @@ from medbundles.cli import app
 from medbundles.errors import ConfigurationError
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-COMMANDS = ["samples", "prepare", "check", "train", "evaluate", "infer", "export", "copy", "info", "doctor"]
+COMMANDS = [
+    *("samples", "prepare", "check", "train", "evaluate", "mine", "infer"),
+    *("join", "generalize", "export", "copy", "info", "doctor"),
+]
 
 
 def test_help_names_every_command(medbundles_command: Command) -> None:

@@ -56,8 +56,16 @@ for entry in "${queue[@]}"; do
     [[ -z $real ]] || once "$run.real/summary.json" medbundles evaluate $bundle "${overlay[@]}" --dataset_dir "$real" \
         --weights "$run/model.pt" --output_dir "$run.real"
 done
+# Which weights are released is decided by the validation samples of the trainings (see docs/explanation), not by tests.
 best=${BEST:-input_0}
-once subsets.json python "$repository/benchmarks/tumor_subsets.py" --dataset_dir test_data --weights "$best/model.pt" \
-    --json subsets.json
-once robustness.json python "$repository/benchmarks/tumor_robustness.py" --dataset_dir test_data \
-    --weights "$best/model.pt" --json robustness.json
+measure() { once "$1.json" python "$repository/benchmarks/tumor_$1.py" --dataset_dir test_data --weights "$best/model.pt" --json "$1.json"; }
+measure subsets
+measure robustness
+
+models=$repository/models/$bundle
+mkdir -p "$models"
+cp "$best/model.pt" "$best/model.json" "$models"
+python "$repository/benchmarks/to_safetensors.py" "$models/model.pt"
+python "$repository/benchmarks/tumor_results.py" --runs "${queue[@]%% *}" --released "$best" \
+    --license "Apache-2.0; made from the ICBM152 template, see data_license.txt" \
+    --trained_on "120 synthetic brains (medbundles samples, seed 100); no patient's data" --output "$models/results.json"

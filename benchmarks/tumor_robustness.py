@@ -9,15 +9,12 @@ intervals of the bootstrap, HD95 in mm.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
-import torch
-from support.tumor_cases import TrainedTumorNetwork, table_of
+from support.tumor_cases import TrainedTumorNetwork, run_table
 
 from medbundles.components.transforms import Perturbationd
-from medbundles.io.atomic import write_json
 
 STRENGTHS = {"none": (0.0,), "noise": (0.1, 0.3), "bias": (0.3, 0.6), "spacing": (3.0, 5.0), "shift": (0.2, 0.5)}
 
@@ -37,21 +34,5 @@ def measure(weights: str | None, dataset_dir: Path, part: str) -> dict[str, dict
     return found
 
 
-def main() -> None:
-    """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset_dir", type=Path, required=True, help="prepared folder")
-    parser.add_argument("--weights", help="model.pt of a run; default: the released weights")
-    parser.add_argument("--part", default="testing", help="testing or validation")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="where to write all figures")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    found = measure(options.weights, options.dataset_dir, options.part)
-    if options.json:
-        write_json(options.json, found)
-    print(table_of(found, "change"))
-
-
 if __name__ == "__main__":
-    main()
+    run_table(measure, __doc__, "change")

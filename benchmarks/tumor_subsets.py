@@ -9,15 +9,11 @@ in mm.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 from pathlib import Path
 from typing import Any
 
-import torch
-from support.tumor_cases import TrainedTumorNetwork, table_of
-
-from medbundles.io.atomic import write_json
+from support.tumor_cases import TrainedTumorNetwork, run_table
 
 
 def subsets_of(contrasts: list[str]) -> list[tuple[str, ...]]:
@@ -37,21 +33,5 @@ def measure(weights: str | None, dataset_dir: Path, part: str) -> dict[str, dict
     return {"+".join(subset): metric.summary() for subset, metric in metrics.items()}
 
 
-def main() -> None:
-    """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset_dir", type=Path, required=True, help="prepared folder")
-    parser.add_argument("--weights", help="model.pt of a run; default: the released weights")
-    parser.add_argument("--part", default="testing", help="testing or validation")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="where to write all figures")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    found = measure(options.weights, options.dataset_dir, options.part)
-    if options.json:
-        write_json(options.json, found)
-    print(table_of(found, "contrasts"))
-
-
 if __name__ == "__main__":
-    main()
+    run_table(measure, __doc__, "contrasts")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from medbundles.components.inferers import SpacedInferer, TissueWindowInferer
 from medbundles.components.metrics import RegionQuality
 from medbundles.components.networks import load_weights, network_from_model
 from medbundles.components.transforms import BrainMaskd, CleanRegionsd, LoadContrastsd, NormalizeContrastsd
+from medbundles.io.atomic import write_json
 from medbundles.io.datalist import records
 from medbundles.io.model_json import cleaning_of, locate_weights, read_model
 
@@ -83,6 +85,30 @@ def table_of(found: Mapping[str, Mapping[str, Any]], first: str) -> str:
     for name, summary in found.items():
         lines.append(f"| {name} | {' | '.join(_cell(summary['regions'][region]) for region in regions)} |")
     return "\n".join(lines)
+
+
+def run_table(
+    measure: Callable[[str | None, Path, str], dict[str, dict[str, Any]]], about: str | None, rows: str
+) -> None:
+    """Measure what the command line says, write it and print the table.
+
+    Args:
+        measure: takes weights, prepared folder and part; returns the summary of each row.
+        about: what ``--help`` says.
+        rows: what the rows are.
+    """
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset_dir", type=Path, required=True, help="prepared folder")
+    parser.add_argument("--weights", help="model.pt of a run; default: the released weights")
+    parser.add_argument("--part", default="testing", help="testing or validation")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="where to write all figures")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    found = measure(options.weights, options.dataset_dir, options.part)
+    if options.json:
+        write_json(options.json, found)
+    print(table_of(found, rows))
 
 
 def _cell(figures: Mapping[str, Any]) -> str:

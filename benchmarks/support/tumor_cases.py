@@ -22,6 +22,8 @@ from medbundles.io.model_json import cleaning_of, locate_weights, read_model
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "brain_tumor_mri_segmentation"
 Change = Callable[[dict[Any, Any]], dict[Any, Any]]
+# Of weights, prepared folder and part: the summary of each row.
+Measure = Callable[[str | None, Path, str], dict[str, dict[str, Any]]]
 
 
 class TrainedTumorNetwork:

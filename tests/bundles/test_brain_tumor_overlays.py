@@ -106,7 +106,7 @@ def test_a_combination_learns_and_its_members_stay(train_tumors: Run, joined: Pa
     ("overlay", "words", "said"),
     [
         ("vox2vox", ("--adversarial_criterion", "wasserstein"), "bce | least_squares"),
-        ("vox2vox", ("--accuracy_gate", "80"), "accuracy_gate is a share"),
+        ("vox2vox", ("--accuracy_gate", "80"), "accuracy_gate is 80, expected a number above 0 up to 1"),
         ("ensemble", (), "--pretrained names none"),
     ],
 )

@@ -17,6 +17,7 @@ from medbundles.components.transforms.perturbation import Perturbationd
 from medbundles.components.transforms.rand_block import RandBlockd
 from medbundles.components.transforms.rand_cubes import RandCubesd
 from medbundles.components.transforms.rand_mirror import RandMirrorLeftRightd
+from medbundles.components.transforms.rand_shading import RandShadingd
 from medbundles.components.transforms.rescore_findings import RescoreFindingsd
 from medbundles.components.transforms.save_prediction import SavePredictiond
 from medbundles.components.transforms.save_preview import SavePreviewd
@@ -45,6 +46,7 @@ __all__ = [
     "RandContrastDropoutd",
     "RandCubesd",
     "RandMirrorLeftRightd",
+    "RandShadingd",
     "RandSliceStackd",
     "RescoreFindingsd",
     "SavePredictiond",

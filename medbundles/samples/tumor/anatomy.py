@@ -13,6 +13,7 @@ from medbundles.samples.head.shape import STEP_MM, HeadShape
 from medbundles.samples.head.template import Template, read_template
 from medbundles.samples.seeding import stream
 from medbundles.samples.tumor.fields import at_places, doubled, drawn, smooth_field
+from medbundles.samples.tumor.sampling import along_axes, blurred
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -117,7 +118,7 @@ def make_brain(seed: int, case: int, shape: HeadShape, pushes: Sequence[Push]) -
     shares = _own_shares(shape, maps)
     inside = shares["gray"] + shares["white"] + shares["fluid"]
     outside = maps["outside_mm"]
-    strip = generator.uniform(-0.3, 1.6) + 0.8 * smooth_field(generator, size, 6)
+    strip = generator.uniform(-0.5, 1.8) + drawn(generator, 0.5, 1.8) * smooth_field(generator, size, 8)
     # The sagittal sinus often stays, as a ridge along the midline.
     x, y, z = where
     strip += drawn(generator, 0, 6) * np.exp(-((x / 5) ** 2)) * ((z > 15) | (y < -70))
@@ -127,13 +128,22 @@ def make_brain(seed: int, case: int, shape: HeadShape, pushes: Sequence[Push]) -
         gray=shares["gray"],
         fluid=shares["fluid"],
         around=np.clip(1 - inside, 0, 1)
-        * np.clip(drawn(generator, 0.3, 0.9) + 0.4 * smooth_field(generator, size, 5), 0, 1),
+        * np.clip(drawn(generator, 0.3, 1.0) + 0.4 * smooth_field(generator, size, 5), 0, 1),
         iron=_iron(where, shares["gray"] + shares["white"]),
         surface_mm=outside,
         template_mm=where,
-        mask=(outside < np.maximum(strip, 0.05)) & (inside + (outside > 0) > 0.5),
+        mask=(outside < np.maximum(strip, 0.05))
+        & (inside + (outside > 0) > 0.5)
+        & ~_shaved(generator, outside, shares),
         detail=np.clip(detail, -0.3, 0.3) / 0.28,
     )
+
+
+def _shaved(generator: np.random.Generator, outside: Floats, fluid: Floats) -> npt.NDArray[np.bool_]:
+    """Return the fluid around the brain that skull-stripping takes away with the skull, in patches."""
+    near = along_axes((outside > 0).astype(np.float32), [blurred(size, 3.0) for size in outside.shape])
+    patches = smooth_field(generator, outside.shape, 12) + drawn(generator, -1.5, 2.5) > 0
+    return np.asarray(patches & (near > drawn(generator, 0.02, 0.3)) & (fluid > drawn(generator, 0.4, 0.7)))
 
 
 def _places(shape: HeadShape, pushes: Sequence[Push], wider: float) -> Floats:

@@ -105,7 +105,8 @@ def _acquired(generator: np.random.Generator, image: Floats, brain: Brain) -> np
     image = along_axes(image, _resolution(generator, brain.shape))
     x, y, z = (extent // 2 + 1 for extent in brain.shape)
     # The coils' sensitivity is smooth: every other voxel tells it.
-    bias = coil_bias(generator, (x, y, z), drawn(generator, 0.02, 0.14)).reshape(1, x, y, z)
+    bias = coil_bias(generator, (x, y, z), drawn(generator, 0.02, 0.2)).reshape(1, x, y, z)
+    bias = bias * (1 + drawn(generator, -0.1, 0.35) * _middle((x, y, z)))
     image = image * np.clip(doubled(bias, brain.shape)[0], 0.5, 2.0)
     level = float(np.mean(image[brain.mask][::97]))
     noise = level * drawn(generator, 0.01, 0.05)
@@ -117,6 +118,13 @@ def _acquired(generator: np.random.Generator, image: Floats, brain: Brain) -> np
     gain = float(np.exp(generator.uniform(np.log(200), np.log(3000)))) / level
     stored = np.clip(np.rint(image * gain), 1, LARGEST_STORED)
     return np.asarray(np.where(brain.mask, stored, 0), np.int16)
+
+
+def _middle(shape: tuple[int, int, int]) -> Floats:
+    """Return 1 in the middle of a head and less towards its surface: at 3 T waves add up there."""
+    x, y, z = (np.linspace(-1, 1, extent, dtype=np.float32) for extent in shape)
+    distance = x[:, None, None] ** 2 + y[None, :, None] ** 2 + z[None, None, :] ** 2
+    return np.asarray(np.exp(-distance / 0.4)[None], np.float32)
 
 
 def _resolution(generator: np.random.Generator, shape: tuple[int, int, int]) -> list[npt.NDArray[np.float32]]:

@@ -47,23 +47,24 @@ TISSUES = {
     "fluid": Tissue(1.0, 4000.0, 1800.0),
     "edema": Tissue(0.82, 1450.0, 165.0),
     "necrosis": Tissue(0.90, 1900.0, 200.0),
-    "solid": Tissue(0.84, 1550.0, 150.0),
-    "enhancing": Tissue(0.83, 1400.0, 115.0),
+    "solid": Tissue(0.84, 1550.0, 140.0),
+    "enhancing": Tissue(0.83, 1400.0, 112.0),
     "blood": Tissue(0.80, 1500.0, 30.0),
     "bled": Tissue(0.80, 550.0, 80.0),
     "iron": Tissue(0.76, 1050.0, 55.0),
 }
-SPREAD = {"white": 0.05, "gray": 0.04, "fluid": 0.1, "edema": 0.18, "necrosis": 0.35, "solid": 0.2, "enhancing": 0.18}
+SPREAD = {"white": 0.09, "gray": 0.08, "fluid": 0.1, "edema": 0.18, "necrosis": 0.35, "solid": 0.25, "enhancing": 0.22}
 
 
 def person(generator: np.random.Generator) -> dict[str, Tissue]:
     """Return one person's tissues, those of the tumor included."""
     drawn_ones = {name: tissue.varied(generator, SPREAD.get(name, 0.1)) for name, tissue in TISSUES.items()}
     # Where water gathers, relaxation is slower than in healthy tissue: that is how it is seen.
-    slowest, longest = 1.6 * drawn_ones["gray"].t2_ms, 1.45 * drawn_ones["white"].t1_ms
-    for name in ("edema", "solid", "necrosis"):
+    gray_ms, longest = drawn_ones["gray"].t2_ms, 1.45 * drawn_ones["white"].t1_ms
+    for name, times in (("edema", 1.85), ("solid", 1.4), ("necrosis", 1.4)):
         tissue = drawn_ones[name]
-        drawn_ones[name] = replace(tissue, t1_ms=max(tissue.t1_ms, longest), t2_ms=max(tissue.t2_ms, slowest))
+        slowest = max(tissue.t2_ms, times * gray_ms)
+        drawn_ones[name] = replace(tissue, t1_ms=max(tissue.t1_ms, longest), t2_ms=slowest)
     # Tissue with water in it is still tissue: its T1 never comes near that of fluid.
     for name, most in (("edema", 1600.0), ("solid", 1900.0)):
         drawn_ones[name] = replace(drawn_ones[name], t1_ms=min(drawn_ones[name].t1_ms, most))

@@ -31,7 +31,7 @@ def test_contrasts_are_shaded_apart() -> None:
 
 def test_neighbors_are_shaded_alike() -> None:
     changed = shaded(torch.zeros(1, 32, 32, 32))
-    assert changed.diff(dim=1).abs().max() < 0.2 * changed.std() * 2
+    assert changed.diff(dim=1).abs().max() < 0.5 * changed.std()
 
 
 def test_the_seed_decides() -> None:

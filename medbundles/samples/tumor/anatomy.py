@@ -134,7 +134,7 @@ def make_brain(seed: int, case: int, shape: HeadShape, pushes: Sequence[Push]) -
         template_mm=where,
         mask=(outside < np.maximum(strip, 0.05))
         & (inside + (outside > 0) > 0.5)
-        & ~_shaved(generator, outside, shares),
+        & ~_shaved(generator, outside, shares["fluid"]),
         detail=np.clip(detail, -0.3, 0.3) / 0.28,
     )
 

@@ -11,8 +11,9 @@ from typing import Any
 import ignite.distributed as idist
 import numpy as np
 import torch.distributed
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 
+from medbundles.components.handlers.collecting_handler import CollectingHandler
 from medbundles.components.metrics.case_metric import case_of_tensors
 from medbundles.components.metrics.lesion_matching import find_components, overlaps
 from medbundles.components.regions import highest_channel
@@ -24,7 +25,7 @@ from medbundles.io.hard_negatives import MINED, HardNegative, read_hard_negative
 Mined = dict[str, list[HardNegative]]
 
 
-class HardNegativeTable:
+class HardNegativeTable(CollectingHandler):
     """Write what a network finds where no label is.
 
     Reads ``engine.state.output`` after postprocessing: items with ``pred`` (probabilities ``(C, H, W, D)``) and
@@ -44,12 +45,6 @@ class HardNegativeTable:
         self.candidate_threshold = candidate_threshold
         self.most_per_case = most_per_case
         self.mined: Mined = {}
-
-    def attach(self, engine: Engine) -> None:
-        """Collect at every iteration of ``engine`` and write at its end."""
-        engine.add_event_handler(Events.STARTED, self.start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
-        engine.add_event_handler(Events.COMPLETED, self.write)
 
     def start(self, engine: Engine) -> None:
         """Refuse a table that could not be written, before an hour of work and not after it.

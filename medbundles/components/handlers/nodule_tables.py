@@ -11,9 +11,10 @@ from typing import Any
 
 import ignite.distributed as idist
 import torch.distributed
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 from monai.data.meta_tensor import MetaTensor
 
+from medbundles.components.handlers.collecting_handler import CollectingHandler
 from medbundles.components.metrics.case_metric import case_of_tensors
 from medbundles.components.nodules import MALIGNANT, Nodule, find_nodules
 from medbundles.components.transforms.save_prediction import as_array, stored_channels, stored_grid
@@ -38,7 +39,7 @@ LUNA16_COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "probability")
 TABLES = ("nodules.csv", "nodules.json", "luna16_results.csv", "summary.json")
 
 
-class NoduleTables:
+class NoduleTables(CollectingHandler):
     """Collects the nodules of every case and writes the tables once, when the evaluator has finished.
 
     Writes ``nodules.csv`` and ``nodules.json`` (``{"nodules": [...]}``) with the findings that reach
@@ -91,12 +92,6 @@ class NoduleTables:
         named = tuple(classes)
         self.classes = named if len(named) > 1 else ()
         self.findings: dict[str, list[Nodule]] = {}
-
-    def attach(self, engine: Engine) -> None:
-        """Collect at every iteration of ``engine`` and write at its end."""
-        engine.add_event_handler(Events.STARTED, self.start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
-        engine.add_event_handler(Events.COMPLETED, self.write)
 
     def start(self, engine: Engine) -> None:
         """Forget earlier runs.

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 from monai.data.meta_tensor import MetaTensor
 
 from medbundles.components.distributed import is_writer, world_size
+from medbundles.components.handlers.collecting_handler import CollectingHandler
 from medbundles.components.metrics.case_metric import case_of_tensors
 from medbundles.components.metrics.region_metric import known_affine
 from medbundles.components.metrics.region_quality import ML_PER_MM3
@@ -27,7 +28,7 @@ SUMMARY_NAME = "summary.json"
 COLUMNS = ("case", "kind", "name", "voxels", "ml")
 
 
-class RegionTables:
+class RegionTables(CollectingHandler):
     """Collect the volumes of every case and write ``volumes.csv`` and ``summary.json`` when the evaluator has finished.
 
     The table has a row for each region (``kind`` region) and for each label (``kind`` label, voxels as
@@ -67,12 +68,6 @@ class RegionTables:
         self.overwrite = overwrite
         self.regions_key, self.pred_key, self.image_key = regions_key, pred_key, image_key
         self.cases: dict[str, dict[str, Any]] = {}
-
-    def attach(self, engine: Engine) -> None:
-        """Collect at every iteration of ``engine`` and write at its end."""
-        engine.add_event_handler(Events.STARTED, self.start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
-        engine.add_event_handler(Events.COMPLETED, self.write)
 
     def start(self, engine: Engine) -> None:
         """Forget earlier runs.

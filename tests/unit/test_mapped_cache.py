@@ -55,6 +55,30 @@ def test_an_item_comes_back_with_values_type_affine_and_other_fields(record: dic
     assert item["case"] == "scan"
 
 
+def test_what_another_training_has_prepared_meanwhile_is_not_prepared_again(tmp_path: Path) -> None:
+    records = []
+    for name in "abc":
+        (tmp_path / name).write_bytes(b"1234")
+        records.append({"image": str(tmp_path / name), "case": name})
+    load = Load()
+    cache = MappedCache(tmp_path / "cache", load)
+    slow = MappedCache(tmp_path / "cache", load)
+
+    class Other(Load):
+        """Between two scans of this training another one prepares them all."""
+
+        def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+            if not self.calls:
+                self.calls += 1
+                for record in records:
+                    cache.write(record)
+            return load(data)
+
+    slow.transform = Other()
+    assert slow.build(records) == [cache.entry(record) for record in records]
+    assert load.calls == len(records) + 1
+
+
 def test_a_second_build_does_not_preprocess_again(record: dict[str, Any], tmp_path: Path) -> None:
     MappedCache(tmp_path / "cache", Load()).build([record])
     load = Load()

@@ -132,8 +132,12 @@ class MappedCache:
                         pool.shutdown(cancel_futures=True)
                         raise
             else:
-                for record in missing:
-                    self.write(record)
+                # Trainings that start together, one a core, share the work: each begins somewhere else and leaves out
+                # what another has made by then.
+                first = os.getpid() % len(missing)
+                for record in [*missing[first:], *missing[:first]]:
+                    if not self.entry(record).exists():
+                        self.write(record)
                     progress.advance(task)
 
     def _remove_abandoned(self) -> None:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything behind the weights and tables of brain_tumor_mri_segmentation, from nothing: synthetic brains, the fusions by two
-# seeds and with all contrasts as wide as one, the other networks, Vox2Vox, the tables. About eight hours on two CPU cores
-# with bfloat16 (two trainings at a time, one core each) and 30 GB of disk.
+# seeds and with all contrasts as wide as one, the other networks, Vox2Vox, the tables. About seven hours on two CPU cores
+# (two trainings at a time, one core each) and 30 GB of disk.
 #
 #   bash benchmarks/tumor_release.sh FOLDER [REAL]
 #
@@ -28,18 +28,18 @@ train() {
     touch "$1/done"
 }
 queue=(
-    "input_0 40 --fusion input --seed 0"
-    "input_1 40 --fusion input --seed 1"
+    "input_0 30 --fusion input --seed 0"
+    "input_1 30 --fusion input --seed 1"
     "feature_0 24 --fusion feature --seed 0"
     "feature_1 24 --fusion feature --seed 1"
-    "decision_0 20 --fusion decision --seed 0"
-    "decision_1 20 --fusion decision --seed 1"
+    "decision_0 18 --fusion decision --seed 0"
+    "decision_1 18 --fusion decision --seed 1"
     "feature_wide 12 --fusion feature --seed 0 --equal_cost false"
-    "BasicUNet 12 --network BasicUNet"
-    "SegResNet 16 --network SegResNet"
+    "BasicUNet 8 --network BasicUNet"
+    "SegResNet 15 --network SegResNet"
     "SwinUNETR 8 --network SwinUNETR"
-    "vox2vox 40 --overlay vox2vox"
-    "vox2vox_plain 44 --overlay vox2vox --adversarial_weight 0"
+    "vox2vox 30 --overlay vox2vox"
+    "vox2vox_plain 40 --overlay vox2vox --adversarial_weight 0"
 )
 for entry in "${queue[@]}"; do
     # shellcheck disable=SC2086  # words are arguments

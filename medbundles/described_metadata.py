@@ -1,4 +1,4 @@
-"""``metadata.json`` of an exported bundle: the bundle's own, with the output channels that its weights have."""
+"""``metadata.json`` of an exported bundle: the bundle's own, with the channels that its weights have."""
 
 from __future__ import annotations
 
@@ -8,25 +8,51 @@ from typing import Any
 
 from medbundles.io.model_json import classes_of
 
+# The regions whose names the brain tumor bundle's own metadata spell out.
+DESCRIBED_REGIONS = ("WT", "TC", "ET")
+
 
 def described_metadata(text: str, description: Mapping[str, Any]) -> str:
-    """Return the text of ``metadata.json`` for weights of other classes than the bundle's own training has.
+    """Return the text of ``metadata.json`` for weights of other images or classes than the bundle's own training has.
 
     Args:
         text: the bundle's ``metadata.json``.
         description: content of the weights' ``model.json``.
 
     Returns:
-        The same text, byte for byte, where the number of output channels is the one it declares.
+        The same text, byte for byte, where the channels are those it declares.
     """
     metadata = json.loads(text)
+    changed = _with_inputs(metadata, description) | _with_outputs(metadata, description)
+    return json.dumps(metadata, indent=2, ensure_ascii=False) + "\n" if changed else text
+
+
+def _with_inputs(metadata: dict[str, Any], description: Mapping[str, Any]) -> bool:
+    """Describe the channels that the network takes; tell whether they are others than the bundle's own."""
+    image = metadata.get("network_data_format", {}).get("inputs", {}).get("image", {})
+    channels = _arguments(description).get("in_channels")
+    names = list(description.get("image_channels") or [])
+    if channels != len(names) or image.get("num_channels") in (None, channels):
+        return False
+    image |= {"num_channels": channels, "channel_def": {str(number): name for number, name in enumerate(names)}}
+    return True
+
+
+def _with_outputs(metadata: dict[str, Any], description: Mapping[str, Any]) -> bool:
+    """Describe the regions or classes that the network tells apart; tell whether they are others."""
     output = metadata.get("network_data_format", {}).get("outputs", {}).get("pred", {})
-    arguments = description["network"].get("arguments")
-    channels = arguments.get("out_channels") if isinstance(arguments, Mapping) else None
-    names = list(classes_of(dict(description)))
-    if channels != len(names) or output.get("num_channels") in (None, channels):
-        return text
+    channels = _arguments(description).get("out_channels")
+    regions = description.get("regions")
+    names = list(regions or classes_of(dict(description)))
+    same = output.get("num_channels") in (None, channels) and (not regions or names == list(DESCRIBED_REGIONS))
+    if channels != len(names) or same:
+        return False
     output |= {"num_channels": channels, "channel_def": {str(k): f"{name} (logit)" for k, name in enumerate(names)}}
     classes = ", ".join(f"{value}: {name}" for value, name in sorted(description["labels"].items()))
-    metadata |= {"label_classes": classes, "pred_classes": classes}
-    return json.dumps(metadata, indent=2, ensure_ascii=False) + "\n"
+    metadata |= {"label_classes": classes, "pred_classes": f"logits of {', '.join(names)}" if regions else classes}
+    return True
+
+
+def _arguments(description: Mapping[str, Any]) -> Mapping[str, Any]:
+    arguments = description["network"].get("arguments")
+    return arguments if isinstance(arguments, Mapping) else {}

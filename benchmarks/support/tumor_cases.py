@@ -50,18 +50,28 @@ class TrainedTumorNetwork:
 
     def load(self, dataset_dir: Path, part: Any = "testing", change: Change | None = None) -> Iterator[dict[Any, Any]]:
         """Yield the cases of a part with a z-scored image; ``change`` alters each as it was read."""
-        read = LoadContrastsd(self.contrasts, ["image", "label", "mask"])
-        for record in records(dataset_dir, part, channels=self.contrasts):
-            item = read(record)
-            item = change(item) if change else item
-            yield NormalizeContrastsd(self.contrasts)(BrainMaskd()(item))
+        for item in self.read(dataset_dir, part):
+            yield self.normalized(change(item) if change else item)
 
-    def regions(self, image: Tensor, keep: Sequence[str] | None = None) -> Tensor:
-        """Return masks ``(R, H, W, D)`` of an image ``(C, H, W, D)``; only the contrasts to ``keep`` are shown."""
-        shown = image.clone()
-        absent = [number for number, name in enumerate(self.contrasts) if keep is not None and name not in keep]
-        shown[absent] = 0.0
-        batch = MetaTensor(shown.as_tensor()[None], affine=image.affine[None])
+    def read(self, dataset_dir: Path, part: Any = "testing") -> Iterator[dict[Any, Any]]:
+        """Yield the cases of a part with the image as it was stored."""
+        read = LoadContrastsd(self.contrasts, ["image", "label", "mask"])
+        for record in records(dataset_dir, part, channels=self.contrasts, optional=True):
+            yield read(record)
+
+    def normalized(self, item: dict[Any, Any], keep: Sequence[str] | None = None) -> dict[Any, Any]:
+        """Return a case that was read as the network sees it; only the contrasts to ``keep`` are there at all."""
+        if keep is not None:
+            there = [present and name in keep for present, name in zip(item["present"], self.contrasts, strict=True)]
+            image = item["image"].clone()
+            image[[number for number, is_there in enumerate(there) if not is_there]] = 0.0
+            item = {**item, "image": image, "present": there}
+        normalized: dict[Any, Any] = NormalizeContrastsd(self.contrasts)(BrainMaskd()(item))
+        return normalized
+
+    def regions(self, image: Tensor) -> Tensor:
+        """Return masks ``(R, H, W, D)`` of an image ``(C, H, W, D)`` as the network sees it."""
+        batch = MetaTensor(image.as_tensor()[None], affine=image.affine[None])
         logits = self.inferer(batch, self.network)[0]
         item = self.cleaning({"pred": MetaTensor(logits.as_tensor().sigmoid(), affine=image.affine)})
         found: Tensor = item["regions"]
@@ -100,12 +110,15 @@ def run_table(
         rows: what the rows are.
     """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset_dir", type=Path, required=True, help="prepared folder")
+    parser.add_argument("--dataset_dir", type=Path, help="prepared folder")
     parser.add_argument("--weights", help="model.pt of a run; default: the released weights")
     parser.add_argument("--part", default="testing", help="testing or validation")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path, help="where to write all figures")
     options = parser.parse_args()
+    if not options.dataset_dir:
+        print("no --dataset_dir given: nothing to measure (see --help)")
+        return
     torch.set_num_threads(options.threads)
     found = measure(options.weights, options.dataset_dir, options.part)
     if options.json:
@@ -114,6 +127,8 @@ def run_table(
 
 
 def _cell(figures: Mapping[str, Any]) -> str:
+    if figures["dice"] is None:
+        return "-"
     low, high = figures["intervals"]["dice"] or (float("nan"), float("nan"))
     distance = figures["hd95_mm"]
     return f"{figures['dice']:.2f} ({low:.2f} to {high:.2f}), {distance:.0f}"

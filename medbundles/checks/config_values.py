@@ -150,7 +150,7 @@ RULES: dict[str, Rule] = {
     "output_grid": _word_or(EDGE, "dwi", "network"),
     "spacing_mm": EDGE,
     "fusion": _one_of("input", "feature", "decision"),
-    "view": _one_of("3d", "three_plane"),
+    "view": _one_of("3d", "three_plane", "three_plane_3d"),
     "contrast_dropout": PROBABILITY,
     "weight_decay": NOT_NEGATIVE,
     "sampling": Rule("shares from 0, not all 0", _are_shares),

@@ -115,6 +115,9 @@ def _name_of(
             return None, [_refusal(message, f"prepare each on its own, or {REMEDY}")]
         return "2015", []
     if 4 in found:
+        if layout == "BraTS 2023":
+            message = f"the labels are {shown}: until 2021, 4 was enhancing tumor, in 2024 a resection's cavity"
+            return None, [_refusal(message, "say which, --label_set 2021 or --label_set 2024")]
         return "2021", []
     if 3 in found:
         doubt = f"the labels are {shown}: 3 is taken for enhancing tumor, as since 2023; until 2015 it was none"

@@ -33,6 +33,22 @@ def check_regions(
     return []
 
 
+def check_generator(network: str, fusion: str, view: str) -> list[Finding]:
+    """Refuse a way to fuse contrasts, or a view, that the generator of Vox2Vox does not have.
+
+    Returns:
+        Nothing; what is wrong is raised.
+
+    Raises:
+        ConfigurationError: CFG002.
+    """
+    if network == "Vox2Vox" and (fusion, view) != ("input", "3d"):
+        message = f"fusion is {fusion} and view {view}, but Vox2Vox stacks contrasts and sees blocks in 3D"
+        fix = "train another network against the discriminator, --network UNet, or leave both as they are"
+        raise ConfigurationError(findings=[Finding("CFG002", "error", message, fix)])
+    return []
+
+
 def _names(key: str, names: Any) -> list[tuple[str, str]]:
     right = isinstance(names, list) and names and all(isinstance(name, str) and name for name in names)
     if right and len(set(names)) == len(names):

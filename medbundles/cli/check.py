@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command("check")(check)
+    settings = {"allow_extra_args": True, "ignore_unknown_options": True}
+    app.command("check", context_settings=settings)(check)
 
 
 def check(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help="The bundle the data are meant for.", metavar="NAME")],
     path: Annotated[Path, typer.Argument(help="A raw source, a prepared folder, or cases for inference.")],
     overlay: Annotated[
@@ -33,6 +35,8 @@ def check(
 ) -> None:
     """Check data as prepare, train and infer do, and say everything that was found.
 
+    Keys of the bundle's training that say what the data are go with it: --contrasts "['dwi','flair']".
+
     Ends with 0, or with 3 when something must not be used as it is.
     """
     from medbundles.checks.verdict import apply_allow, refuse
@@ -40,7 +44,8 @@ def check(
     from medbundles.registry import bundle_folder
 
     files = configuration_files("train", bundle_folder(name), overlay or (), ())
-    kind, findings = _look(files, path, _codes(allow), _geometry(geometry))
+    rules = _rules(files, context.args)
+    kind, findings = _look(rules, path, _codes(allow), _geometry(geometry))
     findings = apply_allow(findings, _codes(allow))
     if as_json:
         print(json.dumps({"kind": kind, "findings": [finding.as_dict() for finding in findings]}, indent=2))
@@ -56,7 +61,7 @@ def check(
 
 
 def _look(
-    files: Sequence[Path], path: Path, allow: Collection[str], geometry: Geometry | None
+    rules: dict[str, Any], path: Path, allow: Collection[str], geometry: Geometry | None
 ) -> tuple[str, list[Finding]]:
     """Return what the path holds, in words, and what is to say about it."""
     from medbundles.checks.cases import inspect_cases
@@ -73,7 +78,6 @@ def _look(
     from medbundles.io.luna16 import is_luna16
     from medbundles.io.nnunet import read_raw_dataset
 
-    rules = _rules(files)
     targets = {key: rules.pop(key) for key in ("label_values", "image_target")}
     aliases = rules.pop("channel_aliases")
     if path.suffix == ".json" or (path / DATALIST_NAME).is_file():
@@ -94,15 +98,23 @@ def _look(
     return f"{len(cases)} cases for inference", inspect_cases(cases, geometry=geometry, **rules)
 
 
-def _rules(files: Sequence[Path]) -> dict[str, Any]:
+def _rules(files: Sequence[Path], words: Sequence[str]) -> dict[str, Any]:
     """Read what the bundle's data must be from the place where training and inference read it too."""
     import yaml
 
     from medbundles.checks.config_ids import follow
+    from medbundles.cli.overrides import parse_overrides
+    from medbundles.errors import ConfigurationError, Finding
 
     config: dict[str, Any] = {}
     for file in files:
         config |= yaml.safe_load(file.read_text(encoding="utf-8"))
+    overrides = parse_overrides(words)
+    unknown = [key for key in overrides if key not in config]
+    if unknown:
+        fix = "`medbundles check --help` lists the options; other keys are those at the top of the bundle's train.yaml"
+        raise ConfigurationError(findings=[Finding("CFG001", "error", f"unknown key {key!r}", fix) for key in unknown])
+    config |= overrides
     prefix = "session::"
     session = config["session"] | {key.removeprefix(prefix): config[key] for key in config if key.startswith(prefix)}
     return {

@@ -24,7 +24,10 @@ NAMES: Mapping[Layout, Mapping[str, str]] = {
 }
 SEPARATORS: Mapping[Layout, str] = {"BraTS 2015-2021": "_", "BraTS 2023": "-"}
 # BraTS-GLI-00002-001 is the second time point of the patient BraTS-GLI-00002; until 2019 Brats18_TCIA08_105_1 was.
-TIME_POINTS = (re.compile(r"(.+)-\d{3}"), re.compile(r"(brats1[3-9]_.+_.+)_\d{1,2}", re.IGNORECASE))
+TIME_POINTS = (
+    re.compile(r"(brats-\w+-\d+)-\d{3}", re.IGNORECASE),
+    re.compile(r"(brats1[3-9]_.+_.+)_\d{1,2}", re.IGNORECASE),
+)
 # A lone file with one of these in its name is no tumor's mask.
 OTHER_MASKS = ("brain", "bet", "skull")
 

@@ -82,7 +82,8 @@ def _cases(source: Path, contrasts: int) -> tuple[tuple[ContrastCase, ...], list
     tests = len(_images(source / TESTS)) if (source / TESTS).is_dir() else 0
     if tests:
         message = f"{tests} test images without labels were left where they are"
-        findings.append(Finding("NII016", "note", message, "infer on the folder itself", file=TESTS))
+        fix = "to infer, write the volumes of each into files CASE_flair, CASE_t1, CASE_t1ce, CASE_t2, in this order"
+        findings.append(Finding("NII016", "note", message, fix, file=TESTS))
     return tuple(cases), findings
 
 

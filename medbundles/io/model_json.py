@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,14 @@ def cleaning_of(model: Model, **overrides: Any) -> dict[str, Any]:
     """
     undone = {"thresholds": 0.5, "smallest_ml": 0.0, "replace_below_ml": 0.0, "fill_holes": False}
     chosen = {key: value for key, value in (model.get("postprocessing") or {}).items() if key in undone}
-    return undone | chosen | {key: value for key, value in overrides.items() if value is not None}
+    known = undone | chosen
+    # What is asked for of one region leaves the others as the model has them.
+    asked = {
+        key: {**known[key], **value} if isinstance(value, Mapping) and isinstance(known[key], Mapping) else value
+        for key, value in overrides.items()
+        if value is not None
+    }
+    return known | asked
 
 
 def _rgb(color: list[int]) -> tuple[int, int, int]:

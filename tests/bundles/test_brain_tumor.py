@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from medbundles.export import export_bundle
 from tests.bundles import tumors
 from tests.bundles.conftest import QUICK_TUMORS, ROOT, TUMOR_CONFIGS, Run
 from tests.bundles.test_lung_nodule_training import wait_for
@@ -69,22 +71,80 @@ def test_every_fusion_trains_by_one_key(train_tumors: Run, tmp_path: Path, fusio
     assert model_of(tmp_path / "run")["network"]["arguments"]["fusion"] == fusion
 
 
-def test_two_contrasts_and_one_lesion_label_train(train_tumors: Run, tmp_path: Path) -> None:
-    names = ("t1c", "t2f")
-    data = tumors.write_prepared(tmp_path / "data", names=names)
+LESION = ("--contrasts", "['t1c','t2f']", "--labels", "{1: lesion}", "--regions", "{'lesion': [1]}")
+
+
+def relabeled(data: Path, numbers: dict[int, int]) -> Path:
+    """Give the labels of a prepared folder other numbers."""
     for label in sorted((data / "labels").iterdir()):
         image = nib.load(label)
-        binary = (np.asarray(image.dataobj) > 0).astype(np.uint8)
-        nib.Nifti1Image(binary, image.affine).to_filename(label)
-    keys = ("--contrasts", "['t1c','t2f']", "--labels", "{'1': 'lesion'}", "--regions", "{'lesion': [1]}")
-    more = ("--colors", "{'lesion': [230, 60, 40]}", "--label_colors", "{}", "--max_epochs", "1")
+        values = np.asarray(image.dataobj)
+        changed = sum(np.where(values == old, new, 0) for old, new in numbers.items())
+        nib.Nifti1Image(np.asarray(changed, np.uint8), image.affine).to_filename(label)
+    return data
+
+
+@pytest.fixture(scope="module")
+def lesion_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two contrasts and one lesion label, as ISLES has them."""
+    data = tumors.write_prepared(tmp_path_factory.mktemp("isles") / "data", names=("t1c", "t2f"))
+    return relabeled(data, {1: 1, 2: 1, 3: 1})
+
+
+@pytest.fixture(scope="module")
+def trained_lesions(train_tumors: Run, lesion_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lesions") / "run"
+    colors = ("--colors", "{'lesion': [230, 60, 40]}", "--label_colors", "{}")
+    assert_done(train_tumors(folder, *LESION, *colors, "--max_epochs", "1", data=lesion_data))
+    return folder
+
+
+def test_two_contrasts_and_one_lesion_label_train(trained_lesions: Path) -> None:
+    model = model_of(trained_lesions)
+    assert (model["image_channels"], model["regions"]) == (["t1c", "t2f"], {"lesion": [1]})
+    assert model["labels"] == {"0": "background", "1": "lesion"}
+
+
+def test_a_lesion_model_is_evaluated_without_saying_its_labels_again(
+    python: Run, lesion_data: Path, trained_lesions: Path, tmp_path: Path
+) -> None:
+    weights = ("--weights", trained_lesions / "model.pt", "--output_dir", tmp_path / "out")
+    command = ("-m", "medbundles", "evaluate", "brain_tumor_mri_segmentation", "--dataset_dir", lesion_data, *weights)
+    assert_done(python(*command, "--backend", "eager"))
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["regions"]["regions"].keys() == {"lesion"}
+
+
+def test_a_lesion_model_segments_a_raw_case(python: Run, trained_lesions: Path, tmp_path: Path) -> None:
+    tumors.write_raw(tmp_path / "scans" / "anna", names=("t1c", "t2f"))
+    assert_done(infer(python, trained_lesions, tmp_path / "scans", tmp_path / "out"))
+    assert set(np.unique(nib.load(tmp_path / "out" / "anna_seg.nii.gz").dataobj)) <= {0, 1}
+
+
+def test_a_lesion_model_is_exported_with_its_own_channels(trained_lesions: Path, tmp_path: Path) -> None:
+    made = export_bundle("brain_tumor_mri_segmentation", tmp_path, trained_lesions, formats=("safetensors",))
+    with zipfile.ZipFile(made.path) as archive:
+        name = "brain_tumor_mri_segmentation/configs/metadata.json"
+        formats = json.loads(archive.read(name))["network_data_format"]
+    assert formats["inputs"]["image"]["channel_def"] == {"0": "t1c", "1": "t2f"}
+    assert formats["outputs"]["pred"]["channel_def"] == {"0": "lesion (logit)"}
+
+
+def test_a_folder_of_other_contrasts_is_checked_by_the_keys_of_its_training(python: Run, lesion_data: Path) -> None:
+    command = ("-m", "medbundles", "check", "brain_tumor_mri_segmentation", lesion_data)
+    assert_done(python(*command, *LESION[:4]))
+
+
+def test_check_refuses_a_key_that_training_does_not_have(python: Run, lesion_data: Path) -> None:
+    command = ("-m", "medbundles", "check", "brain_tumor_mri_segmentation", lesion_data)
+    result = python(*command, "--contrast", "['t1c']")
+    assert (result.returncode, "CFG001" in result.stderr) == (2, True)
+
+
+def test_three_exclusive_tissues_with_numbers_of_their_own_train(train_tumors: Run, tmp_path: Path) -> None:
+    data = relabeled(tumors.write_prepared(tmp_path / "data", names=("t1n", "t2w")), {1: 4, 2: 7, 3: 9})
+    keys = ("--contrasts", "['t1n','t2w']", "--labels", "{4: csf, 7: gm, 9: wm}")
+    more = ("--regions", "{'csf': [4], 'gm': [7], 'wm': [9]}", "--colors", "{}", "--max_epochs", "1")
     assert_done(train_tumors(tmp_path / "run", *keys, *more, data=data))
-    assert model_of(tmp_path / "run")["regions"] == {"lesion": [1]}
-
-
-def test_three_exclusive_tissues_of_three_contrasts_train(train_tumors: Run, tmp_path: Path) -> None:
-    keys = ("--contrasts", "['t1n','t2w','t2f']", "--regions", "{'ncr': [1], 'ed': [2], 'et': [3]}")
-    assert_done(train_tumors(tmp_path / "run", *keys, "--colors", "{}", "--max_epochs", "1"))
     assert model_of(tmp_path / "run")["network"]["arguments"]["out_channels"] == 3
 
 

@@ -107,6 +107,7 @@ def test_a_combination_learns_and_its_members_stay(train_tumors: Run, joined: Pa
     [
         ("vox2vox", ("--adversarial_criterion", "wasserstein"), "bce | least_squares"),
         ("vox2vox", ("--accuracy_gate", "80"), "accuracy_gate is 80, expected a number above 0 up to 1"),
+        ("vox2vox", ("--fusion", "feature"), "Vox2Vox stacks contrasts"),
         ("ensemble", (), "--pretrained names none"),
     ],
 )

@@ -18,7 +18,8 @@ WORKFLOWS = {
     "inference": (["inference.yaml"], "infer"),
     **{
         path.stem: (["train.yaml", path.name], "train")
-        for path in sorted(ROOT.glob("bundles/*/configs/malignancy.yaml"))
+        for name in ("malignancy", "vox2vox")
+        for path in sorted(ROOT.glob(f"bundles/*/configs/{name}.yaml"))
     },
 }
 

@@ -59,7 +59,12 @@ def test_time_points_of_a_patient_share_a_subject(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "subject"),
-    [("Brats17_2013_10_1", "Brats17_2013_10"), ("BraTS20_Training_001", "BraTS20_Training_001")],
+    [
+        ("Brats17_2013_10_1", "Brats17_2013_10"),
+        ("BraTS20_Training_001", "BraTS20_Training_001"),
+        ("sub-001", "sub-001"),
+        ("UPENN-101", "UPENN-101"),
+    ],
 )
 def test_only_what_is_a_time_point_is_left_out_of_a_subject(tmp_path: Path, name: str, subject: str) -> None:
     old_case(tmp_path / name)

@@ -14,7 +14,7 @@ from medbundles.components.handlers.model_record import command_line
 from medbundles.components.workflows import RunSession
 from medbundles.components.workflows.preflight import check_weights
 from medbundles.errors import ConfigurationError, DataError
-from medbundles.io.model_json import classes_of, read_model, thresholds_of
+from medbundles.io.model_json import classes_of, cleaning_of, read_model, thresholds_of
 
 
 def sha256_of_nothing() -> str:
@@ -237,3 +237,13 @@ def test_regions_must_be_made_of_the_labels_and_have_an_output_each(
     labels = {"0": "background", "1": "core", "2": "rim"}
     model = {"network": network, "labels": labels, "regions": regions, "preprocessing": {}}
     assert [finding.message for finding in check_description(model)] == ([] if said is None else [said])
+
+
+def test_what_is_asked_for_of_one_region_leaves_the_others_as_they_were_chosen() -> None:
+    model = {"postprocessing": {"thresholds": {"WT": 0.6, "ET": 0.6}, "smallest_ml": {"WT": 1.0}}}
+    asked = cleaning_of(model, thresholds={"ET": 0.4}, smallest_ml=None)
+    assert (asked["thresholds"], asked["smallest_ml"]) == ({"WT": 0.6, "ET": 0.4}, {"WT": 1.0})
+
+
+def test_one_number_is_asked_for_of_all_regions() -> None:
+    assert cleaning_of({"postprocessing": {"thresholds": {"WT": 0.6}}}, thresholds=0.5)["thresholds"] == 0.5

@@ -110,6 +110,13 @@ def test_the_four_numbers_of_2015_become_three(tmp_path: Path) -> None:
     assert np.array_equal(load(tmp_path / "out" / "labels" / "p0.nii.gz"), expected)
 
 
+def test_a_4_without_a_3_under_names_of_2023_may_be_a_cavity_and_is_asked_for(tmp_path: Path) -> None:
+    for number in range(2):
+        write_brats(tmp_path / "in", f"BraTS-GLI-0000{number}-000", number, numbering="2021")
+    with pytest.raises(DataError, match=r"NII010.*in 2024 a resection's cavity.*--label_set 2024"):
+        run(tmp_path / "in", tmp_path / "out")
+
+
 def test_time_points_of_a_patient_stay_together_and_a_test_part_is_kept(tmp_path: Path) -> None:
     for patient in range(5):
         for point in range(2):
@@ -127,7 +134,7 @@ def test_the_same_image_under_two_names_stays_together(tmp_path: Path) -> None:
     for name, seed in (("a-000", 0), ("b-000", 0), ("c-000", 1), ("d-000", 2)):
         write_brats(tmp_path / "in", name, seed)
     report = run(tmp_path / "in", tmp_path / "out")
-    assert records(tmp_path / "out")["b-000"]["subject"] == "a"
+    assert records(tmp_path / "out")["b-000"]["subject"] == "a-000"
     assert {finding.case for finding in said(report, "NII014")} == {"b-000"}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from medbundles.checks.region_keys import check_regions
+from medbundles.checks.region_keys import check_generator, check_regions
 from medbundles.errors import ConfigurationError
 
 LABELS = {"1": "ncr", "2": "ed", "3": "et"}
@@ -50,3 +50,17 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
     with pytest.raises(ConfigurationError) as refusal:
         check_regions([], LABELS, {"WT": [9]})
     assert len(refusal.value.findings) == 2
+
+
+def test_the_generator_of_vox2vox_takes_stacked_contrasts() -> None:
+    assert check_generator("Vox2Vox", "input", "3d") == []
+
+
+def test_another_network_against_a_discriminator_may_fuse_as_it_likes() -> None:
+    assert check_generator("UNet", "feature", "three_plane") == []
+
+
+@pytest.mark.parametrize(("fusion", "view"), [("feature", "3d"), ("input", "three_plane")])
+def test_a_fusion_that_vox2vox_does_not_have_is_refused(fusion: str, view: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"CFG002.*Vox2Vox"):
+        check_generator("Vox2Vox", fusion, view)

@@ -252,6 +252,11 @@ def test_no_memory_at_all_is_an_environment_failure() -> None:
         ShrinkingRunner(Starved(10, MemoryError()))(torch.rand(1, 7, 32, 32))
 
 
+def test_a_window_is_never_taken_apart() -> None:
+    with pytest.raises(EnvironmentFailure, match=r"TRN004.*no memory for one window of 304 x 304 voxels"):
+        ShrinkingRunner(Starved(220 * 220, MemoryError()), tiles=False)(torch.rand(2, 7, 304, 304))
+
+
 def test_other_errors_of_the_network_are_not_swallowed() -> None:
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         ShrinkingRunner(Starved(10, RuntimeError("mat1 and mat2 shapes cannot be multiplied")))(

@@ -27,10 +27,12 @@ class ShrinkingRunner:
     Args:
         run: the network, ``(n, C, h, w) -> (n, K, h, w)``.
         divisible: tile sizes are multiples of this.
+        tiles: whether an image may be taken apart; windows ``(n, C, h, w, d)`` may not.
     """
 
-    def __init__(self, run: Runner, divisible: int = 16) -> None:
+    def __init__(self, run: Runner, divisible: int = 16, tiles: bool = True) -> None:
         self.run = run
+        self.tiles = tiles
         self.divisible = divisible
         self.most_slices: int | None = None
         self.largest_tile: int | None = None
@@ -63,14 +65,16 @@ class ShrinkingRunner:
         if slices > 1:
             self.most_slices = slices // 2
             action = f"going on with batches of {self.most_slices}"
-        elif largest > SMALLEST_TILE:
+        elif largest > SMALLEST_TILE and self.tiles:
             self.largest_tile = max(SMALLEST_TILE, -(-largest // 2 // self.divisible) * self.divisible)
             action = f"going on with tiles of {self.largest_tile} x {self.largest_tile}"
         else:
             fix = "close other programs or choose another device or a smaller network"
-            message = f"no memory for one slice of {largest} pixels"
+            what = f"slice of {largest} pixels" if self.tiles else f"window of {_size(batch)} voxels"
+            message = f"no memory for one {what}"
             raise memory_failure(message, batch.device, fix) from error
-        message = f"out of memory with {slices} slices of at most {largest} pixels a side"
+        what = f"slices of at most {largest} pixels a side" if self.tiles else f"windows of {_size(batch)} voxels"
+        message = f"out of memory with {slices} {what}"
         logger.warning("%s", Finding("TRN004", "warning", message, action))
 
     def _tiled(self, batch: torch.Tensor, tile: int) -> torch.Tensor:
@@ -85,6 +89,10 @@ class ShrinkingRunner:
                 output[..., upper:lower, first:last] = part[..., upper - top : lower - top, first - left : last - left]
         assert output is not None  # an image has at least one tile
         return output
+
+
+def _size(batch: torch.Tensor) -> str:
+    return " x ".join(map(str, batch.shape[2:]))
 
 
 def _tiles(size: int, tile: int) -> list[tuple[int, int, int]]:

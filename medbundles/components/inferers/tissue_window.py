@@ -16,6 +16,7 @@ from rich.progress import track
 from torch.nn import functional
 
 from medbundles.components.inferers.backends import PreparedNetworks, Runner
+from medbundles.components.inferers.memory import ShrinkingRunner
 from medbundles.components.inferers.slice_stack import device_of
 
 FindForeground: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
@@ -95,6 +96,8 @@ class TissueWindowInferer(SlidingWindowInferer):
             runner: Runner = call_with_arguments
         else:
             runner = self._networks.get(network, (1, images.shape[1], *size), device_of(network))
+        # Windows keep their size, which the network was trained on; there are fewer at once where memory runs out.
+        runner = ShrinkingRunner(runner, tiles=False)
         with torch.no_grad():
             result = torch.stack([self._image(image, size, runner, device_of(network)) for image in images])
         return MetaTensor(result).copy_meta_from(inputs) if isinstance(inputs, MetaTensor) else result

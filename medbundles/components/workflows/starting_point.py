@@ -42,7 +42,7 @@ def check_pretrained(
         images = model.get("image_channels")
         if channels is not None and images is not None and images != list(channels):
             message = f"the weights were trained on the channels {images}, this run has {list(channels)}"
-            fix = "pass --channels as they were, or other weights with --pretrained"
+            fix = "name the channels as they were (--channels, --contrasts), or other weights with --pretrained"
             raise ConfigurationError(findings=[Finding("CFG004", "error", message, fix, file=str(path))])
         grid = (model.get("preprocessing") or {}).get("grid_mm")
         if grid is not None and dataset_dir is not None and dataset_dir.exists() and grid != network_grid(dataset_dir):

@@ -36,6 +36,8 @@ TWO = {
     for patient in ("pat0003", "pat0005")
 }
 
+MASKED = ("--pattern", "{case}/{case}-{contrast}.nii.gz", "--mask_name", "mask")
+
 
 def link(source: Path, target: Path, cases: dict[str, dict[str, str]]) -> None:
     """Give the cases' files the names of the challenges since 2023."""
@@ -61,7 +63,7 @@ def main() -> None:
     # What the numbers mean differs: BRATS 2013 has four, of which 3 became part of the core.
     for name, cases, more in (
         ("real", FOUR, ("--label_set", "2023")),
-        ("real_two", TWO, ("--label_set", "2015", "--mask_name", "mask", "--allow", "['NII008']")),
+        ("real_two", TWO, ("--label_set", "2015", "--allow", "['NII008']", *MASKED)),
     ):
         link(options.source, options.output / f"{name}_raw", cases)
         places = ("--source", options.output / f"{name}_raw", "--output", options.output / name)

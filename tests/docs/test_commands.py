@@ -46,9 +46,10 @@ def is_ours(line: str) -> bool:
     return line.startswith(("medbundles ", "python -m monai.bundle", "torchrun", "make ", "bash "))
 
 
-def keys(*files: str) -> set[str]:
-    """Top-level keys of a bundle's configurations."""
-    folder = REPOSITORY / "bundles" / BUNDLE / "configs"
+def keys(words: list[str], *files: str) -> set[str]:
+    """Top-level keys in configurations of the bundle that a command line names."""
+    bundle = next((word for word in words if (REPOSITORY / "bundles" / word).is_dir()), BUNDLE)
+    folder = REPOSITORY / "bundles" / bundle / "configs"
     return {key.split("::")[0] for file in files for key in yaml.safe_load((folder / file).read_text())}
 
 
@@ -57,9 +58,9 @@ def allowed_options(words: list[str]) -> set[str]:
     command = words[1]
     options = {name.lstrip("-") for parameter in COMMANDS[command].params for name in parameter.opts}
     if command in FILES:
-        return options | keys(*FILES[command])
-    if command == "generalize":  # it passes keys on to its trainings
-        return options | keys(*FILES["train"])
+        return options | keys(words, *FILES[command])
+    if command in {"check", "generalize"}:  # keys of trainings
+        return options | keys(words, *FILES["train"])
     if command in {"prepare", "samples"}:
         module = importlib.import_module(f"medbundles.{command}.{words[2]}")
         function = getattr(module, {"prepare": "prepare", "samples": "write_samples"}[command])
@@ -81,8 +82,8 @@ def test_a_documented_command_exists(page: str, line: str) -> None:
         # A bundle's own page is read in an exported zip, too: its paths start in the bundle's folder.
         bundle = (REPOSITORY / page).parents[1]
         assert all(config.is_file() or (bundle / config.relative_to(REPOSITORY)).is_file() for config in configs)
-        assert run_id.startswith("--") or run_id in keys(*(config.name for config in configs))
-        known = keys(*(config.name for config in configs)) | {"config_file", "nproc_per_node", "workflow_name"}
+        assert run_id.startswith("--") or run_id in keys(words, *(config.name for config in configs))
+        known = keys(words, *(config.name for config in configs)) | {"config_file", "nproc_per_node", "workflow_name"}
         assert set(options) - known == set()
     elif words[0] == "make":
         assert re.search(rf"^{words[1]}:", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)

@@ -159,6 +159,16 @@ def write_model(folder: str | os.PathLike[str], model: Model, files: list[str]) 
     write_json(root / MODEL_JSON, {"format": FORMAT, **model, "files": hashes})
 
 
+def store_postprocessing(weights: str | os.PathLike[str], chosen: Mapping[str, Any]) -> None:
+    """Replace ``postprocessing`` in the ``model.json`` beside a weights file; everything else stays.
+
+    Raises:
+        DataError: see :func:`read_model`.
+    """
+    file = Path(weights)
+    write_json(file.with_name(MODEL_JSON), {**read_model(file), "postprocessing": dict(chosen)})
+
+
 def _describes(files: dict[str, Any], weights: Path) -> bool:
     """Return whether a weights file is one of those whose SHA-256 is recorded, under its own name or a later one."""
     if not weights.is_file() or (weights.suffix != ".pt" and weights.name not in files):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -189,6 +190,20 @@ def test_evaluation_says_overlap_and_distances_of_each_case_and_region(
         (case, region) for case in ("brain4", "brain5") for region in ("WT", "TC", "ET")
     }
     assert {"dice", "hd95_mm", "surface_dice", "sensitivity", "precision"} <= rows[0].keys()
+
+
+def test_cleaning_is_chosen_anew_for_a_trained_model(
+    medbundles_command: Run, tumor_data: Path, trained_tumors: Path, tmp_path: Path
+) -> None:
+    model = shutil.copytree(trained_tumors, tmp_path / "run", ignore=shutil.ignore_patterns("*lock", "tensorboard"))
+    name, given = "brain_tumor_mri_segmentation", ("--dataset_dir", tumor_data, "--weights", model)
+    asked = ("--choose_cleaning", "true", "--cleaning_criterion", "dice")
+    refused = medbundles_command("evaluate", name, *given, *asked, "--output_dir", tmp_path / "a")
+    assert (refused.returncode, "CFG002" in refused.stderr) == (2, True)
+    asked = (*asked, "--part", "validation", "--output_dir", tmp_path / "b")
+    chosen = medbundles_command("evaluate", name, *given, *asked)
+    assert chosen.returncode == 0, chosen.stderr
+    assert json.loads((model / "model.json").read_text())["postprocessing"]["chosen_by"]["criterion"] == "dice"
 
 
 def test_a_raw_case_gives_labels_on_its_own_grid(raw_output: Path) -> None:

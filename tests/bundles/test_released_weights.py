@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -18,7 +19,7 @@ from medbundles.io.hashing import sha256_file
 from medbundles.io.model_json import read_model
 
 MODELS = sorted(path.parent for path in (Path(__file__).parents[2] / "models").glob("*/model.json"))
-LUNG = "lung_nodule_ct_segmentation"
+LUNG, TUMOR = "lung_nodule_ct_segmentation", "brain_tumor_mri_segmentation"
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 each = pytest.mark.parametrize("folder", MODELS, ids=lambda folder: folder.name)
@@ -71,3 +72,14 @@ def test_a_nodule_of_a_synthetic_scan_is_found_without_training(medbundles_comma
     center = np.array([float(largest[f"coord{axis}"]) for axis in "XYZ"])
     distances = [float(np.linalg.norm(np.array(nodule["center_lps_mm"]) - center)) for nodule in found]
     assert min(distances) < float(largest["diameter_mm"]) / 2
+
+
+def test_a_tumor_of_a_synthetic_brain_is_outlined_without_training(medbundles_command: Command, tmp_path: Path) -> None:
+    brains, out = tmp_path / "brats", tmp_path / "out"
+    assert medbundles_command("samples", TUMOR, "--output", brains, "--cases", 1, "--seed", 5).returncode == 0
+    (truth,) = brains.glob("*/*-seg.nii.gz")
+    result = medbundles_command("infer", TUMOR, "--dataset_dir", truth.parent, "--output_dir", out)
+    assert result.returncode == 0, result.stderr
+    (found,) = out.glob("*_seg.nii.gz")
+    expected, given = (np.asanyarray(nib.load(file).dataobj) > 0 for file in (truth, found))  # type: ignore[attr-defined]
+    assert 2 * (expected & given).sum() / (expected.sum() + given.sum()) > 0.6

@@ -46,7 +46,7 @@ def test_what_needs_no_cleaning_is_not_cleaned() -> None:
     assert chosen["smallest_ml"] == {"WT": 0.0, "TC": 0.0, "ET": 0.0}
     assert chosen["replace_below_ml"] == {"ET": 0.0}
     assert chosen["fill_holes"] is False
-    assert chosen["chosen_by"] == {"criterion": "lesion_dice", "score": 1.0, "cases": 2}
+    assert chosen["chosen_by"] == {"criterion": "both", "score": 1.0, "cases": 2}
 
 
 def test_a_faint_region_gets_a_lower_threshold() -> None:
@@ -55,7 +55,7 @@ def test_a_faint_region_gets_a_lower_threshold() -> None:
     assert choose_cleaning(searched([(values, truth)]))["thresholds"] == {"WT": 0.5, "TC": 0.5, "ET": 0.4}
 
 
-@pytest.mark.parametrize("criterion", ["dice", "lesion_dice"])
+@pytest.mark.parametrize("criterion", ["both", "dice", "lesion_dice"])
 def test_specks_are_removed_by_the_smallest_volume_that_suffices(criterion: str) -> None:
     values, truth = case()
     values[0, 20:22, 2:4, 2:4] = 0.9
@@ -86,6 +86,17 @@ def test_what_is_chosen_scores_as_the_metrics_say_once_it_is_applied() -> None:
         cleaned = CleanRegionsd("pred", NESTED, **chosen)({"pred": image(values)})["pred"]
         metric.update(([cleaned], [image(truth)]))
         assert metric.compute() == pytest.approx(score)
+
+
+def test_both_is_the_mean_of_overlap_and_lesion_wise_overlap() -> None:
+    values, truth = case()
+    values[:, 20:22, 2:4, 2:4] = 0.9
+    overlap, by_lesion, both = (
+        searched([(values, truth)], criterion=criterion, smallest_ml=[0.0], replace_below_ml=[0.0]).compute()
+        for criterion in ("dice", "lesion_dice", "both")
+    )
+    assert overlap > by_lesion
+    assert both == pytest.approx((overlap + by_lesion) / 2)
 
 
 def test_the_choice_is_plain_data() -> None:

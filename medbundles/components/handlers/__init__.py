@@ -20,6 +20,7 @@ from medbundles.components.handlers.scheduled_validation import ScheduledValidat
 from medbundles.components.handlers.segmentation_preview import SegmentationPreview
 from medbundles.components.handlers.stop_on_nan import StopOnNan
 from medbundles.components.handlers.stop_on_signal import StopOnSignal
+from medbundles.components.handlers.store_cleaning import StoreCleaning
 from medbundles.components.handlers.synthesis_preview import SynthesisPreview
 from medbundles.components.handlers.weight_average import WeightAverage
 
@@ -43,6 +44,7 @@ __all__ = [
     "SegmentationPreview",
     "StopOnNan",
     "StopOnSignal",
+    "StoreCleaning",
     "SynthesisPreview",
     "TrainingEvents",
     "WeightAverage",

@@ -19,7 +19,7 @@ from medbundles.components.region_labels import Regions
 from medbundles.errors import ConfigurationError
 from medbundles.io.grids import voxel_volume_mm3
 
-Criterion = Literal["lesion_dice", "dice"]
+Criterion = Literal["both", "lesion_dice", "dice"]
 Floats = npt.NDArray[np.float64]
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
@@ -58,9 +58,12 @@ class CleaningRow:
 
     def values(self, criterion: Criterion, replace_below_ml: float) -> Floats:
         """Return the criterion of every setting, ``(thresholds, smallest volumes, 2)``."""
-        values, empty = (
-            (self.dice, self.empty_dice) if criterion == "dice" else (self.lesion_dice, self.empty_lesion_dice)
-        )
+        choices = {
+            "dice": (self.dice, self.empty_dice),
+            "lesion_dice": (self.lesion_dice, self.empty_lesion_dice),
+            "both": ((self.dice + self.lesion_dice) / 2, (self.empty_dice + self.empty_lesion_dice) / 2),
+        }
+        values, empty = choices[criterion]
         return np.where(self.ml < replace_below_ml, empty, values)
 
 
@@ -76,8 +79,8 @@ class CleaningSearch(RegionMetric[CleaningRow]):
     Args:
         regions: label values that make each region, in the order of the prediction's channels.
         output_transform: see :class:`medbundles.components.metrics.region_metric.RegionMetric`.
-        criterion: what is maximized, mean over cases: ``lesion_dice`` (as :class:`LesionWise` has it, specks count) or
-            ``dice``.
+        criterion: what is maximized, mean over cases: ``lesion_dice`` (as :class:`LesionWise` has it: every speck
+            counts as much as the tumor), ``dice`` (specks hardly count) or ``both``, their mean.
         thresholds: to try, rising.
         smallest_ml: volumes of the smallest component to try, ml.
         replace_below_ml: volumes to try below which a region that lies in another is given up, ml.
@@ -95,7 +98,7 @@ class CleaningSearch(RegionMetric[CleaningRow]):
         self,
         regions: Regions,
         output_transform: Callable[[Any], Any] | None = None,
-        criterion: Criterion = "lesion_dice",
+        criterion: Criterion = "both",
         thresholds: Sequence[float] = THRESHOLDS,
         smallest_ml: Sequence[float] = SMALLEST_ML,
         replace_below_ml: Sequence[float] = REPLACE_BELOW_ML,

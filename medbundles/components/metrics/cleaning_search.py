@@ -23,7 +23,8 @@ Criterion = Literal["both", "lesion_dice", "dice"]
 Floats = npt.NDArray[np.float64]
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
-SMALLEST_ML = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
+# A glioma is rarely smaller than the last one; metastases are.
+SMALLEST_ML = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 REPLACE_BELOW_ML = (0.0, 0.03, 0.1, 0.3, 1.0)
 DEFAULT_THRESHOLD = 0.5
 # What a setting must gain for being further from doing nothing: less is luck with a handful of cases.

@@ -82,7 +82,7 @@ class Case:
             network = network_from_model(model)
             load_weights(network, weights)
         self.network = network.eval()
-        (self.record,) = find_cases(folder, self.contrasts, True, inference["session"].get("channel_aliases"))
+        (self.record,) = find_cases(folder, self.contrasts, True, inference["contrast_endings"])
 
     def read(self) -> MetaTensor:
         """Return the z-scored image ``(1, C, H, W, D)``."""

@@ -5,8 +5,8 @@
 #
 #   bash benchmarks/tumor_release.sh FOLDER [REAL]
 #
-# FOLDER holds what is made on the way; what is there already is not made again, an interrupted training goes on. REAL: a
-# prepared folder of real cases (its test part), to compare with at the end.
+# FOLDER holds what is made on the way; what is there already is not made again, an interrupted training goes on. REAL: what
+# `tumor_real_cases.py` calls --source, to compare with at the end.
 set -euo pipefail
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 real=${2:+$(cd "$2" && pwd)}
@@ -19,6 +19,8 @@ once() { [[ -e $1 ]] || "${@:2}"; }
 once raw/samples.json medbundles samples $bundle --output raw --cases 120 --seed 100
 once test_raw/samples.json medbundles samples $bundle --output test_raw --cases 24 --seed 2026
 once data/datalist.json medbundles prepare brats --source raw --output data --folds 12 --test_fraction 0
+[[ -z $real ]] || once realcases/real/datalist.json python "$repository/benchmarks/tumor_real_cases.py" \
+    --source "$real" --output realcases
 once test_data/datalist.json medbundles prepare brats --source test_raw --output test_data --folds 1 --test_fraction 1
 
 # Epochs give every network about an hour of one core.
@@ -53,8 +55,11 @@ for entry in "${queue[@]}"; do
     overlay=(); [[ $run == vox2vox* ]] && overlay=(--overlay vox2vox)
     once "$run.samples/summary.json" medbundles evaluate $bundle "${overlay[@]}" --dataset_dir test_data \
         --weights "$run/model.pt" --output_dir "$run.samples"
-    [[ -z $real ]] || once "$run.real/summary.json" medbundles evaluate $bundle "${overlay[@]}" --dataset_dir "$real" \
-        --weights "$run/model.pt" --output_dir "$run.real"
+    [[ -n $real ]] || continue
+    for part in real real_two; do
+        once "$run.$part/summary.json" medbundles evaluate $bundle "${overlay[@]}" --dataset_dir "realcases/$part" \
+            --weights "$run/model.pt" --output_dir "$run.$part"
+    done
 done
 # Which weights are released is decided by the validation samples of the trainings (see docs/explanation), not by tests.
 best=${BEST:-input_0}

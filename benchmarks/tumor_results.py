@@ -2,8 +2,8 @@
 
     python benchmarks/tumor_results.py --runs input_0 feature_0 decision_0 --released input_0 --output results.json
 
-Each RUN is a folder of `medbundles train`; beside it RUN.samples and RUN.real, if there, are folders of
-`medbundles evaluate` on held-out synthetic brains and on real cases. Prints a table of all runs (Dice of each region,
+Each RUN is a folder of `medbundles train`; beside it RUN.samples, RUN.real and RUN.real_two, if there, are folders of
+`medbundles evaluate` on held-out synthetic brains and on real cases with four and with two contrasts. Prints a table of all runs (Dice of each region,
 mean over cases; minutes as the run's own history has them) and one of the real cases; with --released and --output the
 tables go into the weights' results.json. tumor_release.sh calls this as its last step.
 """
@@ -61,14 +61,18 @@ def samples_row(run: Path) -> dict[str, str] | None:
 
 def real_rows(run: Path) -> list[dict[str, str]]:
     """Return a row a real case."""
-    file = Path(f"{run}.real") / "metrics.csv"
+    return [row for part, contrasts in (("real", "4"), ("real_two", "2")) for row in _rows_of(run, part, contrasts)]
+
+
+def _rows_of(run: Path, part: str, contrasts: str) -> list[dict[str, str]]:
+    file = Path(f"{run}.{part}") / "metrics.csv"
     if not file.exists():
         return []
     with file.open(newline="", encoding="utf-8") as lines:
         found = list(csv.DictReader(lines))
     cases = list(dict.fromkeys(row["case"] for row in found))
     return [
-        {"run": run.name, "case": case}
+        {"run": run.name, "case": case, "contrasts": contrasts}
         | {
             f"{row['region']} Dice, HD95 mm": f"{float(row['dice']):.2f}, {float(row['hd95_mm']):.0f}"
             for row in found

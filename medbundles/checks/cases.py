@@ -117,7 +117,7 @@ def check_images(
             header, wrong = examine(path, geometry)
             if header is not None:
                 headers[path] = header
-                wrong += _check_volumes(header, len(listed_images(case)), channels, missing_contrasts)
+                wrong += _check_volumes(header, len(listed_images(case)), channels, missing_contrasts, purpose)
                 wrong += nifti.check_spacing(header) + nifti.check_size(header, patch_size)
                 wrong += nifti.check_memory(header)
             findings += wrong
@@ -158,26 +158,25 @@ def check_channels(
             return [Finding("NII008", "error", message, "add the missing files: this model needs all of them")]
         message = f"no {', '.join(absent)}; goes on with {', '.join(name for name in channels if name not in absent)}"
         return [Finding("NII008", "warning" if purpose == "infer" else "note", message)]
-    if len(listed) == 1 < len(channels) and purpose == "infer":
-        message = f"the volumes of the 4D file are taken for {', '.join(channels)}, in this order"
-        return [
-            Finding(
-                "NII008",
-                "warning",
-                message,
-                "give one 3D file for each channel to be sure",
-                file=images_of(case)[0].name,
-            )
-        ]
     return []
 
 
-def _check_volumes(header: ImageHeader, files: int, channels: Sequence[str], missing_contrasts: bool) -> list[Finding]:
-    """NII007; NII008 for a single volume of which nobody knows which of the contrasts it is."""
-    if missing_contrasts and files == 1 < len(channels) and len(header.grid_shape) == 3:
+def _check_volumes(
+    header: ImageHeader, files: int, channels: Sequence[str], missing_contrasts: bool, purpose: nifti.Purpose
+) -> list[Finding]:
+    """NII007; NII008 for a file of which nobody knows which of the contrasts it is, or its volumes are."""
+    findings = nifti.check_axes(header, len(channels) if files == 1 else 1)
+    if files > 1 or len(channels) == 1:
+        return findings
+    if missing_contrasts and len(header.grid_shape) == 3:
         message = f"one volume whose name ends in none of {', '.join(channels)}"
-        return [Finding("NII008", "error", message, f"name it CASE_{channels[0]} or another of them", file=header.name)]
-    return nifti.check_axes(header, len(channels) if files == 1 else 1)
+        fix = f"name it CASE_{channels[0]} or another of them, or say how they end, --contrast_endings"
+        return [Finding("NII008", "error", message, fix, file=header.name)]
+    if purpose == "infer" and not has_errors(findings):
+        message = f"the volumes of the 4D file are taken for {', '.join(channels)}, in this order"
+        fix = "give one 3D file for each channel to be sure"
+        findings.append(Finding("NII008", "warning", message, fix, file=header.name))
+    return findings
 
 
 def examine(path: Path, geometry: Geometry | None) -> tuple[ImageHeader | None, list[Finding]]:

@@ -45,11 +45,14 @@ def assert_done(result: Any) -> None:
 
 @pytest.fixture(scope="module")
 def raw_output(python: Run, trained_tumors: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Inference on two raw cases, one of which has two contrasts alone."""
+    """Inference on two raw cases, one of which has two contrasts alone, one of them of an unusual name."""
     folder = tmp_path_factory.mktemp("raw")
     tumors.write_raw(folder / "scans" / "anna")
     tumors.write_raw(folder / "scans" / "ben", names=("t1c", "t2f"))
-    assert_done(infer(python, trained_tumors, folder / "scans", folder / "out"))
+    (flair,) = (folder / "scans" / "ben").glob("*t2f*")
+    flair.rename(flair.with_name("ben_fla_bet.nii.gz"))
+    endings = ("--contrast_endings::t2f", "['fla_bet']")
+    assert_done(infer(python, trained_tumors, folder / "scans", folder / "out", *endings))
     return folder / "out"
 
 

@@ -3,9 +3,9 @@
     python benchmarks/tumor_results.py --runs input_0 feature_0 decision_0 --released input_0 --output results.json
 
 Each RUN is a folder of `medbundles train`; beside it RUN.samples, RUN.real and RUN.real_two, if there, are folders of
-`medbundles evaluate` on held-out synthetic brains and on real cases with four and with two contrasts. Prints a table of all runs (Dice of each region,
-mean over cases; minutes as the run's own history has them) and one of the real cases; with --released and --output the
-tables go into the weights' results.json. tumor_release.sh calls this as its last step.
+`medbundles evaluate` on held-out synthetic brains and on real cases with four and with two contrasts. Prints a table of
+all runs (Dice of each region, mean over cases; minutes as the run's own history has them) and one of the real cases;
+with --released and --output the tables go into the weights' results.json. tumor_release.sh calls this as its last step.
 """
 
 from __future__ import annotations

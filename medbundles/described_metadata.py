@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
 from medbundles.io.model_json import classes_of
 
+# What a network's code needs beyond what all bundles need.
+NETWORK_PACKAGES = {"SwinUNETR": "einops"}
 # The regions whose names the brain tumor bundle's own metadata spell out.
 DESCRIBED_REGIONS = ("WT", "TC", "ET")
 
@@ -24,6 +27,7 @@ def described_metadata(text: str, description: Mapping[str, Any]) -> str:
     """
     metadata = json.loads(text)
     changed = _with_inputs(metadata, description) | _with_outputs(metadata, description)
+    changed |= _with_packages(metadata, description)
     return json.dumps(metadata, indent=2, ensure_ascii=False) + "\n" if changed else text
 
 
@@ -32,7 +36,9 @@ def _with_inputs(metadata: dict[str, Any], description: Mapping[str, Any]) -> bo
     image = metadata.get("network_data_format", {}).get("inputs", {}).get("image", {})
     channels = _arguments(description).get("in_channels")
     names = list(description.get("image_channels") or [])
-    if channels != len(names) or image.get("num_channels") in (None, channels):
+    own = [str(channel).casefold() for channel in image.get("channel_def", {}).values()]
+    same = len(own) == len(names) and all(name.casefold() in text for name, text in zip(names, own, strict=True))
+    if channels != len(names) or not own or same:
         return False
     image |= {"num_channels": channels, "channel_def": {str(number): name for number, name in enumerate(names)}}
     return True
@@ -51,6 +57,15 @@ def _with_outputs(metadata: dict[str, Any], description: Mapping[str, Any]) -> b
     classes = ", ".join(f"{value}: {name}" for value, name in sorted(description["labels"].items()))
     metadata |= {"label_classes": classes, "pred_classes": f"logits of {', '.join(names)}" if regions else classes}
     return True
+
+
+def _with_packages(metadata: dict[str, Any], description: Mapping[str, Any]) -> bool:
+    """Require what this network needs and the bundle's other ones do not; tell whether there is such."""
+    packages = metadata.get("required_packages_version", {})
+    needed = {name: package for name, package in NETWORK_PACKAGES.items() if f'"{name}"' in json.dumps(description)}
+    missing = set(needed.values()) - set(packages)
+    packages |= {package: version(package) for package in sorted(missing)}
+    return bool(missing)
 
 
 def _arguments(description: Mapping[str, Any]) -> Mapping[str, Any]:

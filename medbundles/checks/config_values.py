@@ -22,6 +22,9 @@ CHOICES = {"network": "networks", "loss": "losses"}
 SHAPES = ("crop_size", "patch_size")
 # Edges between the finest scans that are made and voxels that show no brain.
 SMALLEST_EDGE_MM, LARGEST_EDGE_MM = 0.5, 10.0
+# Windows that cover each other further are thousands.
+LARGEST_OVERLAP = 0.9
+LAST_AXIS = 2
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,35 @@ def _are_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
+def _is_overlap(value: Any) -> bool:
+    shares = value if isinstance(value, list) and value else [value]
+    return all(is_number(share) and 0 <= share <= LARGEST_OVERLAP for share in shares)
+
+
+def _are_axes(value: Any) -> bool:
+    whole = isinstance(value, list) and all(_is_whole(axis, 0) and axis <= LAST_AXIS for axis in value)
+    return whole and len(set(value)) == len(value)
+
+
+def _are_volumes(value: Any) -> bool:
+    volumes = list(value.values()) if isinstance(value, Mapping) else [value]
+    return all(is_number(volume) and volume >= 0 for volume in volumes)
+
+
+def _are_endings(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(_are_texts(words) and all(words) for words in value.values())
+
+
+def _are_inner_probabilities(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(is_number(each) and 0 < each < 1 for each in value)
+
+
 PATH = Rule("a path", _is_path)
 PROBABILITY = Rule("a number from 0 to 1", lambda value: is_number(value) and 0 <= value <= 1)
 POSITIVE = Rule("a number above 0", lambda value: is_number(value) and value > 0)
 EDGE = Rule(f"an edge of {SMALLEST_EDGE_MM:g} to {LARGEST_EDGE_MM:g} mm", _is_edge)
 NOT_NEGATIVE = Rule("a number from 0", lambda value: is_number(value) and value >= 0)
+VOLUMES = Rule("a number of ml from 0, or one for each region by its name", _are_volumes)
 SHAPE = Rule("a list of 2 or 3 whole numbers from 1, in voxels", _is_shape)
 RULES: dict[str, Rule] = {
     "bundle_root": PATH,
@@ -153,6 +180,15 @@ RULES: dict[str, Rule] = {
     "view": _one_of("3d", "three_plane", "three_plane_3d"),
     "contrast_dropout": PROBABILITY,
     "weight_decay": NOT_NEGATIVE,
+    "overlap": Rule(f"a number from 0 to {LARGEST_OVERLAP:g}, or one for each axis", _is_overlap),
+    "flips": Rule("a list of axes, some of 0, 1, 2, each once", _are_axes),
+    "smallest_ml": _or_null(VOLUMES),
+    "replace_below_ml": _or_null(VOLUMES),
+    "fill_holes": _or_null(Rule("true or false", lambda value: isinstance(value, bool))),
+    "tolerance_mm": POSITIVE,
+    "tried_thresholds": Rule("a list of numbers between 0 and 1", _are_inner_probabilities),
+    "cleaning_criterion": _one_of("dice", "lesion_dice", "both"),
+    "contrast_endings": Rule("a list of words for each contrast", _are_endings),
     "sampling": Rule("shares from 0, not all 0", _are_shares),
 }
 

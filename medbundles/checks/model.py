@@ -70,7 +70,8 @@ def _check_grid(model: Mapping[str, Any]) -> list[str]:
 def _check_window(model: Mapping[str, Any]) -> list[str]:
     """Compare the window's axes with the network's."""
     size, arguments = model["preprocessing"].get("patch_size"), model["network"].get("arguments")
-    dimensions = arguments.get("spatial_dims") if isinstance(arguments, Mapping) else None
+    own = arguments.get("spatial_dims") if isinstance(arguments, Mapping) else None
+    dimensions = model["network"].get("spatial_dims") if own is None else own
     if not isinstance(dimensions, int) or not RULES["patch_size"].fits(size) or len(size) == dimensions:
         return []
     return [f"preprocessing::patch_size is {size!r}, but the network has {dimensions} spatial dimensions"]

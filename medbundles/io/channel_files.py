@@ -29,7 +29,7 @@ class ChannelFiles:
     def __init__(
         self, channels: Sequence[str], optional: bool = False, aliases: Mapping[str, Sequence[str]] | None = None
     ) -> None:
-        self.channels = tuple(channels)
+        self.channels = tuple(map(str, channels))  # what a damaged model.json names is refused with all else
         self.may_lack_some = optional and len(self.channels) > 1
         self.words = {channel: (channel, *_words(aliases, channel)) for channel in self.channels}
         owners: dict[str, str] = {}
@@ -129,6 +129,8 @@ def _ends_in(name: str, word: str) -> bool:
 
 
 def _words(aliases: Mapping[str, Sequence[str]] | None, channel: str) -> tuple[str, ...]:
+    if aliases is not None and not isinstance(aliases, Mapping):
+        raise _misconfigured(f"{aliases!r} is no list of words for each channel")
     words = (aliases or {}).get(channel, ())
     if isinstance(words, str) or not all(isinstance(word, str) and word for word in words):
         raise _misconfigured(f"{channel}: {words!r} is no list of words")

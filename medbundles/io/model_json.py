@@ -63,7 +63,7 @@ def locate_weights(
         candidates = [Path(weights)]
         fix = "pass --weights with the model.pt of a finished run"
     else:
-        candidates = [root / "models", root.parents[1] / "models" / root.name]
+        candidates = [root / "models", root.parent.parent / "models" / root.name]
         fix = f"this bundle has no released weights here; train first, then pass --weights runs/{root.name}/TIME/{name}"
     for candidate in candidates:
         path = candidate / name if candidate.is_dir() else candidate

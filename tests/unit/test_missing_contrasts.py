@@ -211,3 +211,10 @@ def test_what_is_absent_tells_cached_records_apart(tmp_path: Path) -> None:
     file = str(tmp_path / "anna" / "anna_t1c.nii.gz")
     cache = MappedCache(tmp_path / "cache", LoadContrastsd(["t1n", "t1c"]))
     assert cache.entry({"image": [None, file]}) != cache.entry({"image": [file, None]})
+
+
+@pytest.mark.parametrize("endings", [[1, 2], "t1", {"t1n": "t1"}])
+def test_endings_that_are_no_lists_by_contrast_are_refused(tmp_path: Path, endings: Any) -> None:
+    write_case(tmp_path / "anna", "t1n")
+    with pytest.raises(ConfigurationError, match="CFG002"):
+        find_cases(tmp_path, CONTRASTS, True, endings)

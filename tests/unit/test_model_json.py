@@ -14,7 +14,7 @@ from medbundles.components.handlers.model_record import command_line
 from medbundles.components.workflows import RunSession
 from medbundles.components.workflows.preflight import check_weights
 from medbundles.errors import ConfigurationError, DataError
-from medbundles.io.model_json import classes_of, cleaning_of, read_model, thresholds_of
+from medbundles.io.model_json import classes_of, cleaning_of, locate_weights, read_model, thresholds_of
 
 
 def sha256_of_nothing() -> str:
@@ -110,6 +110,8 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
         (None, "image_channels", ["ct", "ct"], "image_channels is ['ct', 'ct'], expected a list of names, each once"),
         (None, "postprocessing", {"t1w": {"mean": 380, "std": None}}, "postprocessing::t1w::std is None, expected"),
         (None, "postprocessing", {"t1w": {"mean": "dark", "std": 1}}, "postprocessing::t1w::mean is 'dark', expected"),
+        (None, "postprocessing", {"smallest_ml": {"WT": -1}}, "postprocessing::smallest_ml is {'WT': -1}, expected"),
+        (None, "postprocessing", {"fill_holes": "yes"}, "postprocessing::fill_holes is 'yes', expected true or false"),
         (None, "postprocessing", {"t1w": [380, 150]}, "postprocessing::t1w is [380, 150], expected a mean and a std"),
         (None, "postprocessing", {"second_stage": "yes"}, "postprocessing::second_stage is 'yes', expected a file"),
     ],
@@ -247,3 +249,14 @@ def test_what_is_asked_for_of_one_region_leaves_the_others_as_they_were_chosen()
 
 def test_one_number_is_asked_for_of_all_regions() -> None:
     assert cleaning_of({"postprocessing": {"thresholds": {"WT": 0.6}}}, thresholds=0.5)["thresholds"] == 0.5
+
+
+def test_a_window_is_held_against_the_axes_that_the_network_says_beside_its_arguments() -> None:
+    network = {"name": "n", "target": "t", "arguments": {}, "spatial_dims": 3}
+    (finding,) = check_description(MODEL | {"network": network, "preprocessing": {"patch_size": [64, 64]}})
+    assert finding.message.startswith("preprocessing::patch_size is [64, 64], but the network has 3")
+
+
+def test_a_bundle_at_the_root_of_a_disk_has_no_weights() -> None:
+    with pytest.raises(DataError, match="TRN011"):
+        locate_weights(Path(Path.cwd().anchor) / "nowhere")

@@ -78,11 +78,19 @@ class MedbundlesError(Exception):
     def __str__(self) -> str:
         return "\n".join([*map(str, self.findings), *([self.message] if self.message else [])])
 
+    def told(self) -> str:
+        """Return what a user is told at the end of a run."""
+        return str(self)
+
 
 class ConfigurationError(MedbundlesError):
     """A command line or a configuration that cannot be meant (exit 2)."""
 
     exit_code = ExitCode.USAGE
+
+    def told(self) -> str:
+        """Return the findings; a message alone, as components raise it, is one."""
+        return str(self) if self.findings else str(Finding("CFG002", "error", self.message))
 
 
 class DataError(MedbundlesError):

@@ -25,6 +25,7 @@ SMALLEST_EDGE_MM, LARGEST_EDGE_MM = 0.5, 10.0
 # Windows that cover each other further are thousands.
 LARGEST_OVERLAP = 0.9
 LAST_AXIS = 2
+BRIGHTEST = 255
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,11 @@ def _are_endings(value: Any) -> bool:
     return isinstance(value, Mapping) and all(_are_texts(words) and all(words) for words in value.values())
 
 
+def _are_colors(value: Any) -> bool:
+    listed = isinstance(value, Mapping) and all(isinstance(color, list) and len(color) == 3 for color in value.values())
+    return listed and all(_is_whole(part, 0) and part <= BRIGHTEST for color in value.values() for part in color)
+
+
 def _are_inner_probabilities(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(is_number(each) and 0 < each < 1 for each in value)
 
@@ -189,6 +195,7 @@ RULES: dict[str, Rule] = {
     "tried_thresholds": Rule("a list of numbers between 0 and 1", _are_inner_probabilities),
     "cleaning_criterion": _one_of("dice", "lesion_dice", "both"),
     "contrast_endings": Rule("a list of words for each contrast", _are_endings),
+    "colors": Rule("three whole numbers from 0 to 255 for each name", _are_colors),
     "sampling": Rule("shares from 0, not all 0", _are_shares),
 }
 

@@ -37,7 +37,7 @@ def main() -> None:
         )
         if refusal is None:
             raise
-        print(refusal, file=sys.stderr)
+        print(refusal.told(), file=sys.stderr)
         sys.exit(int(refusal.exit_code))
 
 

@@ -71,6 +71,7 @@ def test_values_at_the_ends_of_their_ranges_are_accepted(key: str) -> None:
         ("tolerance_mm", 0, "a number above 0"),
         ("tried_thresholds", [0.0], "a list of numbers between 0 and 1"),
         ("cleaning_criterion", "hd95", "dice | lesion_dice | both"),
+        ("colors", {"WT": "red"}, "three whole numbers from 0 to 255 for each name"),
         ("contrast_endings", [1, 2], "a list of words for each contrast"),
         ("contrast_endings", {"t1n": "t1"}, "a list of words for each contrast"),
         ("allow", [["NII004"]], "a list of fault codes"),

@@ -18,7 +18,7 @@ def refuse(error: MedbundlesError) -> NoReturn:
     if not monai_is_the_program():
         raise error
     if is_writer():
-        print(error, file=sys.stderr, flush=True)
+        print(error.told(), file=sys.stderr, flush=True)
     raise SystemExit(int(error.exit_code))
 
 

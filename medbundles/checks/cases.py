@@ -6,12 +6,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from medbundles.checks import nifti
+from medbundles.checks import brains, nifti
 from medbundles.checks.verdict import apply_allow, has_errors, refuse, severity
 from medbundles.checks.voxels import VoxelFacts, facts_of_all
 from medbundles.errors import DataError, Finding, MedbundlesError
 from medbundles.io.datalist import Record
 from medbundles.io.headers import Geometry, ImageHeader, choose_affine, read_header
+
+# The modality of images that are 0 outside of the brain.
+BRAIN = "brain MR"
 
 
 def check_cases(
@@ -213,7 +216,11 @@ def check_values(
     if isinstance(measured, MedbundlesError):
         return list(measured.findings)
     findings = nifti.check_finite(measured, purpose, header.name) + nifti.check_contrast(measured, header.name)
-    return findings + (nifti.check_hounsfield(header, measured) if modality == "CT" else [])
+    if modality == "CT":
+        findings += nifti.check_hounsfield(header, measured)
+    elif modality == BRAIN and purpose == "infer":
+        findings += brains.check_stripped(header, measured)
+    return findings
 
 
 def images_of(case: Record) -> list[Path]:

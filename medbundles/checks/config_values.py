@@ -190,6 +190,8 @@ RULES: dict[str, Rule] = {
     "flips": Rule("a list of axes, some of 0, 1, 2, each once", _are_axes),
     "smallest_ml": _or_null(VOLUMES),
     "replace_below_ml": _or_null(VOLUMES),
+    "choose_cleaning": Rule("true or false", lambda value: isinstance(value, bool)),
+    "learn_on": _one_of("training", "validation", "testing"),
     "fill_holes": _or_null(Rule("true or false", lambda value: isinstance(value, bool))),
     "tolerance_mm": POSITIVE,
     "tried_thresholds": Rule("a list of numbers between 0 and 1", _are_inner_probabilities),

@@ -41,7 +41,7 @@ def check_dataset(
         dataset_dir: the folder that holds ``datalist.json``.
         label_values: the values labels may have, background included; None leaves the labels unchecked.
         channels: the channel names in their order.
-        modality: ``CT`` takes the values as HU.
+        modality: ``CT`` takes the values as HU, ``brain MR`` expects 0 outside of the brain.
         fold: the fold that validates; None keeps every fold apart from every other, as cross-validation needs it.
         allow: fault codes whose allowable errors become warnings.
         geometry: which NIfTI form counts where sform and qform disagree.
@@ -91,7 +91,7 @@ def check_records(
         cases: records with absolute paths (:func:`medbundles.io.datalist.records`).
         label_values: the values labels may have, background included; None leaves the labels unchecked.
         channels: the channel names in their order.
-        modality: ``CT`` takes the values as HU.
+        modality: ``CT`` takes the values as HU, ``brain MR`` expects 0 outside of the brain.
         allow: fault codes whose allowable errors become warnings.
         geometry: which NIfTI form counts where sform and qform disagree.
         patch_size: the network's window, for a note on smaller volumes.

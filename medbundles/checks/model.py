@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from medbundles.checks.config_values import RULES, Rule, is_number
+from medbundles.checks.region_keys import crossing
 from medbundles.errors import Finding
 from medbundles.io.diffusion_channels import CHANNELS
 
@@ -129,6 +130,11 @@ def _check_regions(model: Mapping[str, Any]) -> list[str]:
         for name, values in regions.items()
         if not (isinstance(values, list) and values and all(value in known for value in values))
     ]
+    wrong = wrong or crossing(regions)
+    thresholds = (model.get("postprocessing") or {}).get("thresholds") or {}
+    given = list(thresholds.values()) if isinstance(thresholds, Mapping) else [thresholds]
+    if not all(is_number(value) and 0 <= value < 1 for value in given):
+        wrong.append(f"postprocessing::thresholds is {thresholds!r}, expected numbers from 0 to below 1")
     arguments = model["network"].get("arguments")
     channels = arguments.get("out_channels") if isinstance(arguments, Mapping) else None
     if isinstance(channels, int) and channels != len(regions):

@@ -9,6 +9,8 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Literal
 
+from nibabel.orientations import aff2axcodes
+
 from medbundles.checks.nonfinite import describe, replaceable
 from medbundles.checks.voxels import VoxelFacts
 from medbundles.errors import DataError, Finding, Level
@@ -136,10 +138,17 @@ def check_memory(header: ImageHeader, available: int | None = None) -> list[Find
 def check_same_grid(reference: ImageHeader, other: ImageHeader) -> list[Finding]:
     """NII004: two files of one case whose voxels do not lie on each other.
 
+    Axes that run another way are never allowed: taken voxel by voxel, left would become right.
+
     Args:
         reference: the case's first image.
         other: a label or another contrast.
     """
+    ways = ["".join(aff2axcodes(header.affine)) for header in (other, reference)]
+    if ways[0] != ways[1]:
+        message = f"its axes run {ways[0]}, those of {reference.name} {ways[1]}"
+        fix = "store both in the same order, with nibabel.as_closest_canonical or fslreorient2std for instance"
+        return [Finding("NII004", "error", message, fix, file=other.name)]
     first, second = reference.grid_shape[:3], other.grid_shape[:3]
     if first != second:
         sizes = [" x ".join(map(str, shape)) for shape in (second, first)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -80,4 +81,14 @@ def _regions(labels: Any, regions: Any) -> list[tuple[str, str]]:
     uncovered = known - {value for values in regions.values() if isinstance(values, list) for value in values}
     if uncovered and not wrong:
         wrong.append((f"no region has the label values {sorted(uncovered)}: nothing would be learned of them", fix))
-    return wrong
+    return wrong or [(text, "expected one in the other, or no label in both") for text in crossing(regions)]
+
+
+def crossing(regions: Mapping[str, Sequence[int]]) -> list[str]:
+    """Name regions that share some labels while neither lies in the other: no label map can be painted of them."""
+    pairs = itertools.combinations([(name, set(values)) for name, values in regions.items()], 2)
+    return [
+        f"regions {first} {sorted(ours)} and {second} {sorted(theirs)} cross"
+        for (first, ours), (second, theirs) in pairs
+        if ours & theirs and not (ours <= theirs or theirs <= ours)
+    ]

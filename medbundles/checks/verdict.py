@@ -37,7 +37,9 @@ def refuse(findings: Iterable[Finding], allow: Collection[str] = (), strict: boo
     shown = sorted((finding for finding in judged if finding.level != "note"), key=severity)
     if refused:
         machine = all(finding.code in ENVIRONMENT_CODES for finding in refused)
-        raise (EnvironmentFailure if machine else DataError)(findings=shown)
+        only_warned = strict and not has_errors(refused)
+        message = "refused: --strict takes warnings for errors" if only_warned else ""
+        raise (EnvironmentFailure if machine else DataError)(message, shown)
     for finding in shown:
         print(finding, file=sys.stderr)
     return judged

@@ -58,8 +58,9 @@ def regions_to_labels(
     """Return one label map of regions: each voxel has the label of the innermost region that it lies in.
 
     Regions are painted one over the other, the larger first, each with the label that no region inside of it has (of
-    several the lowest). What :func:`labels_to_regions` makes of any label map comes back as it was, if the regions
-    tell its labels apart. Of regions with equally many labels that share a voxel the first one wins.
+    several the lowest). They must lie in each other or apart; then what :func:`labels_to_regions` makes of any label
+    map comes back as it was, if the regions tell its labels apart. Of regions with equally many labels that share a
+    voxel the first one wins.
 
     Args:
         binary: ``(R, ...)`` in the order of ``regions``; a voxel belongs to a region where it is not 0.

@@ -24,6 +24,7 @@ class FolderLock:
         self.path = Path(folder) / LOCK_NAME
         self._lock = FileLock(self.path)
         self._made: list[Path] = []
+        self._new = False
 
     def acquire(self) -> None:
         """Take the folder.
@@ -33,6 +34,7 @@ class FolderLock:
         """
         folder = self.path.parent
         self._made = [path for path in (folder, *folder.parents) if not path.exists()]
+        self._new = not self.path.exists()
         folder.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire(timeout=0)
@@ -47,10 +49,10 @@ class FolderLock:
             self._lock.release()
 
     def abandon(self) -> None:
-        """Let the folder go after a refusal; folders that were made for it and hold nothing else are removed."""
+        """Let the folder go after a refusal, as it was before: what was made for the lock and is empty goes, too."""
         if not self._lock.is_locked:
             return
-        if self._made:
+        if self._new:
             self.path.unlink(missing_ok=True)
         self._lock.release()
         with suppress(OSError):  # not empty: somebody else writes there

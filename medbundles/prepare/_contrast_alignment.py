@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from medbundles.checks.brains import LEAST_BACKGROUND
 from medbundles.components.registration import Alignment, align_rigidly, describe_movement, refine_rigidly
 from medbundles.components.resampling import resample
 from medbundles.io.grids import to_world
@@ -19,8 +20,6 @@ Mask = npt.NDArray[np.bool_]
 
 # A movement below this is no more than what the search itself is right to; interpolation would cost more than it mends.
 LEAST_MOVEMENT_MM = 0.5
-# An image whose air is 0 has at least this share of zeros; in any other the head is looked for.
-LEAST_BACKGROUND = 0.2
 
 
 @dataclass(frozen=True)

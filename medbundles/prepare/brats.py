@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medbundles.checks import refuse
+from medbundles.checks.brains import LEAST_BACKGROUND
 from medbundles.checks.config_values import LARGEST_EDGE_MM, SMALLEST_EDGE_MM
 from medbundles.checks.contrast_records import find_label_set, inspect_contrasts
 from medbundles.checks.label_sets import TUMOR_LABELS, LabelSet, choose_label_set
@@ -21,7 +22,6 @@ from medbundles.io.packages import require_package
 from medbundles.prepare._brats_case import CaseJob, CaseOptions, convert_case, file_names
 from medbundles.prepare._case_list import count_parts, deal_out, find_subjects, fold_entry, keep_good, publish
 from medbundles.prepare._case_result import CaseResult
-from medbundles.prepare._contrast_alignment import LEAST_BACKGROUND
 from medbundles.prepare._contrast_options import Wanted, read_wanted
 from medbundles.prepare._options import Expectations, SharedOptions, is_number
 from medbundles.prepare._pool import run_jobs

@@ -125,6 +125,16 @@ def test_grids_are_the_same_below_a_tenth_of_a_voxel() -> None:
     assert check_same_grid(header(), moved(far))[0].allowable
 
 
+@pytest.mark.parametrize("order", [[0, 1, 2], [1, 0, 2]])
+def test_axes_that_run_another_way_are_never_allowed(order: list[int]) -> None:
+    turned = AFFINE[:, [*order, 3]].copy()
+    turned[:3, 0] *= -1
+    other = ImageHeader("other.nii", (10, 10, 10), np.dtype("i2"), (1.0, 1.0, 2.0), turned)
+    (finding,) = check_same_grid(header(), other)
+    assert (finding.code, finding.allowable) == ("NII004", False)
+    assert "axes run" in finding.message
+
+
 def test_broken_voxels_in_air_become_air() -> None:
     scan = np.full((30, 30, 30), -1000.0, dtype=np.float32)
     scan[10:20, 10:20, 10:20] = 40

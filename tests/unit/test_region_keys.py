@@ -37,6 +37,7 @@ def test_what_fits_passes(contrasts: list[str], labels: dict[str, str], regions:
         ({"regions": {"WT": [1, 2, 4]}}, r"regions::WT has the values \[4\]"),
         ({"regions": {"WT": 3}}, "regions::WT is 3"),
         ({"regions": {"TC": [1, 3]}}, r"no region has the label values \[2\]"),
+        ({"regions": {"A": [1, 2], "B": [2, 3]}}, r"regions A \[1, 2\] and B \[2, 3\] cross"),
         ({"regions": {}}, "regions is"),
     ],
 )

@@ -30,7 +30,7 @@ class RunData:
         channels: channel names in the network's order; ``None`` leaves the images unchecked.
         part: which records ``evaluate`` reads.
         fold: the fold that validates.
-        modality: ``CT`` takes the values as HU.
+        modality: ``CT`` takes the values as HU, ``brain MR`` expects 0 outside of the brain.
         label_values: the values labels may have, background included; ``train`` and ``evaluate`` need it.
         geometry: which NIfTI form counts where sform and qform disagree.
         patch_size: the network's window, for a note on smaller volumes.

@@ -76,7 +76,7 @@ class RunSession:
         channels: channel names in the network's order; ``None`` leaves the images unchecked.
         part: which records ``evaluate`` reads.
         fold: the fold that validates.
-        modality: ``CT`` takes the values as HU.
+        modality: ``CT`` takes the values as HU, ``brain MR`` expects 0 outside of the brain.
         label_values: the values labels may have, background included.
         label_channels: channels of a label after the preprocessing, which the loss is tried with.
         geometry: which NIfTI form counts where sform and qform disagree.

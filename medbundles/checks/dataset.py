@@ -194,6 +194,11 @@ def _check_labels(cases: Sequence[Record], allowed: Collection[int], geometry: G
         if not has_errors(wrong):
             sound[label] = case
     facts = facts_of_all(sound, geometry=geometry)
+    found = {value for each in facts.values() if isinstance(each, VoxelFacts) for value in each.values}
+    if sound and found - {0} and (absent := sorted(set(allowed) - {0} - found)):
+        message = f"no label of {len(sound)} has the value {', '.join(map(str, absent))}"
+        fix = "what nobody has is scored as found; leave it out of labels and regions, or add such cases"
+        findings.append(Finding("NII009", "warning", message, fix))
     empty = []
     for label, case in sound.items():
         measured = facts[label]

@@ -9,8 +9,6 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Literal
 
-from nibabel.orientations import aff2axcodes
-
 from medbundles.checks.nonfinite import describe, replaceable
 from medbundles.checks.voxels import VoxelFacts
 from medbundles.errors import DataError, Finding, Level
@@ -138,17 +136,13 @@ def check_memory(header: ImageHeader, available: int | None = None) -> list[Find
 def check_same_grid(reference: ImageHeader, other: ImageHeader) -> list[Finding]:
     """NII004: two files of one case whose voxels do not lie on each other.
 
-    Axes that run another way are never allowed: taken voxel by voxel, left would become right.
+    Axes that run another way are never allowed: taken voxel by voxel, left would become right. A file that says
+    nothing of its place has no axes to judge (NII006 is told of it).
 
     Args:
         reference: the case's first image.
         other: a label or another contrast.
     """
-    ways = ["".join(aff2axcodes(header.affine)) for header in (other, reference)]
-    if ways[0] != ways[1]:
-        message = f"its axes run {ways[0]}, those of {reference.name} {ways[1]}"
-        fix = "store both in the same order, with nibabel.as_closest_canonical or fslreorient2std for instance"
-        return [Finding("NII004", "error", message, fix, file=other.name)]
     first, second = reference.grid_shape[:3], other.grid_shape[:3]
     if first != second:
         sizes = [" x ".join(map(str, shape)) for shape in (second, first)]
@@ -157,6 +151,13 @@ def check_same_grid(reference: ImageHeader, other: ImageHeader) -> list[Finding]
     moved = corner_displacement_voxels(reference.affine, other.affine, first)
     if moved < CORNER_TOLERANCE_VOXELS:
         return []
+    from nibabel.orientations import aff2axcodes  # only here: the checks start without it
+
+    ways = ["".join(aff2axcodes(header.affine)) for header in (other, reference)]
+    if ways[0] != ways[1] and other.has_world and reference.has_world:
+        message = f"its axes run {ways[0]}, those of {reference.name} {ways[1]}"
+        fix = "store both in the same order, with nibabel.as_closest_canonical or fslreorient2std for instance"
+        return [Finding("NII004", "error", message, fix, file=other.name)]
     distance = moved * min(spacing_of(reference.affine))
     limit = f"limit {CORNER_TOLERANCE_VOXELS} voxel"
     message = f"affine differs from {reference.name} by {distance:.1f} mm at the far corner ({limit})"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from medbundles.errors import ConfigurationError, Finding
@@ -32,6 +35,28 @@ def check_regions(
     if wrong:
         raise ConfigurationError(findings=[Finding("CFG002", "error", text, fix) for text, fix in wrong])
     return []
+
+
+def check_label_names(dataset_dir: str | os.PathLike[str], labels: Mapping[Any, str]) -> list[Finding]:
+    """NII009: a folder that was prepared with other names for the label values than the configuration has.
+
+    Args:
+        dataset_dir: a prepared folder; one that says no names is left alone.
+        labels: name of each label value, as for :func:`check_regions`.
+    """
+    file = Path(dataset_dir) / "fingerprint.json"
+    try:
+        prepared = json.loads(file.read_text(encoding="utf-8")).get("labels")
+    except (OSError, ValueError, AttributeError):
+        return []  # absent or damaged: other checks say what is needed
+    ours = {str(value): name for value, name in labels.items()}
+    named = prepared.items() if isinstance(prepared, Mapping) else ()
+    there = {str(value): name for value, name in named if str(value) != name}  # a number is no name
+    other = [f"{value} {there[value]}, not {name}" for value, name in ours.items() if there.get(value, name) != name]
+    if not other:
+        return []
+    message = f"the folder was prepared with the labels {', '.join(other)}"
+    return [Finding("NII009", "warning", message, "name --labels as the data have them", file=file.name)]
 
 
 def check_generator(network: str, fusion: str, view: str) -> list[Finding]:

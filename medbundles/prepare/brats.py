@@ -13,7 +13,7 @@ from medbundles.checks.brains import LEAST_BACKGROUND
 from medbundles.checks.config_values import LARGEST_EDGE_MM, SMALLEST_EDGE_MM
 from medbundles.checks.contrast_records import find_label_set, inspect_contrasts
 from medbundles.checks.label_sets import TUMOR_LABELS, LabelSet, choose_label_set
-from medbundles.errors import DataError, Finding
+from medbundles.errors import ConfigurationError, DataError, Finding
 from medbundles.io.brats import LABEL, find_contrasts
 from medbundles.io.contrasts import ContrastSource
 from medbundles.io.datalist import Record
@@ -106,6 +106,9 @@ def prepare(
     if register:
         require_package("dipy", "dwi", "registration")
     refuse_existing(output, overwrite)
+    if Path(source).resolve() in Path(output).resolve().parents:
+        message = f"output {output} lies in the source, where the next preparation would take it for data"
+        raise ConfigurationError(findings=[Finding("CFG002", "error", message, "choose another --output")])
     found, notes = find_contrasts(source, wanted.contrasts, *wanted.patterns)
     notes += inspect_contrasts(found, geometry, reference if register else None)
     findings, bad = shared.judge(notes)
@@ -135,6 +138,7 @@ def prepare(
             counts=_counts(good, subjects, options),
             findings=(
                 *(*findings, *news, *judged, *judge_intensities(good, stripped=mask_name is not None)),
+                *judge_labels(good, label_set_found),
                 *refuse([*subject_findings, *check_folds(parts, folds)]),
             ),
             skipped=tuple(sorted({*bad, *refused})),
@@ -184,6 +188,14 @@ def judge_intensities(results: Sequence[CaseResult], stripped: bool) -> list[Fin
         fix = "they are kept; interpolation leaves some, standardized images have many"
         findings.append(Finding("NII019", "warning", message, fix, case=most[2]))
     return refuse(findings)
+
+
+def judge_labels(results: Sequence[CaseResult], label_set: LabelSet) -> list[Finding]:
+    """Refuse labels of which the numbering leaves nothing anywhere (NII011)."""
+    if not results or any(result.fingerprint["label_ml"] for result in results):
+        return []
+    message = f"all {len(results)} labels are empty once their values become {dict(label_set.mapping)}"
+    return refuse([Finding("NII011", "error", message, "correct --label_set: nothing could be learned")])
 
 
 def _jobs(

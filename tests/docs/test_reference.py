@@ -77,7 +77,7 @@ def test_keys_are_those_of_the_configurations() -> None:
             keys = yaml.safe_load(path.read_text(encoding="utf-8").split("# === Components")[0])
             configured |= {key.removeprefix("+") for key in keys}  # "+": an overlay adds to a key's entries
     listed = {key for cell in first_cells(REFERENCE / "keys.md") for key in re.findall(r"`(\w+)`", cell)}
-    assert listed - {"part", "tissue", "table", "most_per_scan"} == configured - {"imports"}
+    assert listed - {"part", "choose_cleaning", "tissue", "table", "most_per_scan"} == configured - {"imports"}
 
 
 @pytest.mark.parametrize(

@@ -329,3 +329,11 @@ def test_records_under_an_unknown_name_are_refused(list_of_one: Path, name: str)
 
     with pytest.raises(DataError, match=f'records under "{name}"'):
         check_dataset(list_of_one, label_values=(0, 1), channels=["ct"])
+
+
+def test_a_declared_value_that_no_label_has_is_warned_of(tmp_path: Path) -> None:
+    write_volume(tmp_path / "a.nii", np.arange(512, dtype=np.int16).reshape(8, 8, 8), AFFINE)
+    write_volume(tmp_path / "label.nii", np.eye(8, dtype=np.uint8)[..., None].repeat(8, 2), AFFINE)
+    case = {"case": "a", "image": str(tmp_path / "a.nii"), "label": str(tmp_path / "label.nii")}
+    findings = check_records([case], label_values=(0, 1, 7), channels=["ct"])
+    assert [each.message for each in findings if each.code == "NII009"] == ["no label of 1 has the value 7"]

@@ -325,3 +325,13 @@ def test_a_file_without_a_place_in_the_world_gets_that_of_the_others_when_allowe
     image = nibabel.load(tmp_path / "out" / "images" / "p1_t2f.nii.gz")
     assert np.allclose(image.affine, AFFINE)
     assert image.header["sform_code"] == 1
+
+
+def test_a_numbering_that_leaves_no_label_is_refused(four: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"NII011.*all 4 labels are empty"):
+        run(four, tmp_path / "out", label_set={1: 0, 2: 0, 3: 0})
+
+
+def test_an_output_inside_of_the_source_is_refused(four: Path) -> None:
+    with pytest.raises(ConfigurationError, match="lies in the source"):
+        run(four, four / "prepared")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from medbundles.checks.region_keys import check_generator, check_regions
+from medbundles.checks.region_keys import check_generator, check_label_names, check_regions
 from medbundles.errors import ConfigurationError
 
 LABELS = {"1": "ncr", "2": "ed", "3": "et"}
@@ -65,3 +67,23 @@ def test_another_network_against_a_discriminator_may_fuse_as_it_likes() -> None:
 def test_a_fusion_that_vox2vox_does_not_have_is_refused(fusion: str, view: str) -> None:
     with pytest.raises(ConfigurationError, match=r"CFG002.*Vox2Vox"):
         check_generator("Vox2Vox", fusion, view)
+
+
+@pytest.mark.parametrize(
+    ("prepared", "said"),
+    [
+        ({"1": "ncr", "2": "ed", "3": "et"}, None),
+        ({"1": "1", "2": "2"}, None),
+        (None, None),
+        ({"1": "core", "2": "ed"}, "prepared with the labels 1 core, not ncr"),
+    ],
+)
+def test_names_of_other_labels_than_the_data_s_are_warned_of(tmp_path: Path, prepared: Any, said: str | None) -> None:
+    (tmp_path / "fingerprint.json").write_text(json.dumps({"labels": prepared}))
+    findings = check_label_names(tmp_path, LABELS)
+    assert [each.code for each in findings] == ([] if said is None else ["NII009"])
+    assert all(said and said in each.message for each in findings)
+
+
+def test_a_folder_that_says_no_names_is_left_alone(tmp_path: Path) -> None:
+    assert check_label_names(tmp_path, LABELS) == []

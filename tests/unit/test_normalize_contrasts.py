@@ -140,3 +140,10 @@ def test_a_constant_contrast_is_noticed_and_taken_for_absent() -> None:
 def test_a_limit_that_leaves_nothing_is_refused(limit: float) -> None:
     with pytest.raises(ConfigurationError, match="limit"):
         NormalizeContrastsd(["t1c"], limit=limit)
+
+
+def test_masks_painted_in_one_value_are_refused_as_images() -> None:
+    image = head()
+    image[image != 0] = 1
+    with pytest.raises(DataError, match=r"NII011.*case anna: no contrast has more than one value in the brain"):
+        normalized(image)

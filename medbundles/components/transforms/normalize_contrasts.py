@@ -14,7 +14,7 @@ from torch import Tensor
 from medbundles.checks.notices import notice
 from medbundles.components.regions import bounding_box
 from medbundles.components.transforms.brain_mask import background_of
-from medbundles.errors import ConfigurationError, Finding
+from medbundles.errors import ConfigurationError, DataError, Finding
 
 
 class NormalizeContrastsd(Transform):
@@ -33,6 +33,7 @@ class NormalizeContrastsd(Transform):
 
     Raises:
         ConfigurationError: a limit that is not above 0.
+        DataError: no contrast that is present has any contrast (NII011).
     """
 
     def __init__(
@@ -66,6 +67,10 @@ class NormalizeContrastsd(Transform):
                 notice(Finding("NII011", "warning", message, case=str(item["case"]) if "case" in item else None))
             else:
                 result[(number, *box)] = scored
+        if not any(present):
+            message = "no contrast has more than one value in the brain: there is nothing to see"
+            case = str(item["case"]) if "case" in item else None
+            raise DataError(findings=[Finding("NII011", "error", message, "look at the files", case=case)])
         if isinstance(image, MetaTensor):
             result = MetaTensor(result).copy_meta_from(image)
             result.meta["present"] = list(present)

@@ -24,12 +24,12 @@ demo: $(READY) ## set up, then the main job: samples, prepare, train, evaluate, 
 test: check ## set up, check the code, run the default tests (two processes, one thread each)
 	$(MAKE) --no-print-directory --jobs 2 --output-sync test-units test-commands
 
-test-units: $(READY) ## of the default tests, those of single rooms
-	$(BIN)/python -m pytest --durations 10 tests/unit --ignore $(ALONE)
+test-units: $(READY) ## of the default tests, those of single rooms, faults and documents
+	$(BIN)/python -m pytest --durations 10 tests/unit tests/faults tests/docs --ignore $(ALONE)
 	$(BIN)/python -m pytest $(ALONE)
 
-test-commands: $(READY) ## of the default tests, those of commands, bundles and documents
-	$(BIN)/python -m pytest --durations 10 tests --ignore tests/unit
+test-commands: $(READY) ## of the default tests, those of commands, bundles and exports
+	$(BIN)/python -m pytest --durations 10 tests --ignore tests/unit --ignore tests/faults --ignore tests/docs
 
 test-slow: $(READY) ## the tests that take longer: real images, trainings, interrupted runs
 	$(BIN)/python -m pytest -m slow

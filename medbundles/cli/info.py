@@ -34,5 +34,10 @@ def info(
         print(f"  weights: {', '.join(bundle.model.files) if bundle.model else 'none released'}")
         if name:
             print(f"  folder: {bundle.folder}\n\n{bundle.description}")
-            for evaluation in bundle.model.results.get("evaluations", []) if bundle.model else []:
+            known = bundle.model.results if bundle.model else {}
+            for words, key in (("weights trained on", "trained_on"), ("licence of the weights", "license")):
+                if key in known:
+                    print(f"\n{words}: {known[key]}", end="")
+            print()
+            for evaluation in known.get("evaluations", []):
                 print("\n".join(["", evaluation["data"], "", *evaluation_table(evaluation)]).rstrip())

@@ -40,3 +40,4 @@ def samples(
     options = bind_options(writer.write_samples, context.args, given=("output", "cases", "seed", "workers"))
     writer.write_samples(output, cases=cases or writer.DEFAULT_CASES, seed=seed, workers=workers, **options)
     print(f"samples of {name} written to {output}")
+    print(f"next: medbundles prepare {writer.PREPARED_AS} --source {output} --output DATA")

@@ -72,4 +72,7 @@ class PreparationReport:
     def __str__(self) -> str:
         counts = ", ".join(f"{number} {name}" for name, number in {**self.cases, **self.counts}.items())
         reused = f"; {self.reused} cases were finished before" if self.reused else ""
-        return f"prepared in {self.output}: {counts} ({self.seconds:.1f} s; {len(self.findings)} findings{reused})"
+        found = [(level, sum(finding.level == level for finding in self.findings)) for level in ("warning", "note")]
+        said = ", ".join(f"{number} {level}{'s' if number > 1 else ''}" for level, number in found if number)
+        noted = f"; {said}, all in {REPORT_NAME}" if said else ""
+        return f"prepared in {self.output}: {counts} ({self.seconds:.1f} s{noted}{reused})"

@@ -19,6 +19,8 @@ from medbundles.samples.writing.options import refuse_out_of_range
 from medbundles.samples.writing.parallel import run_all
 
 DEFAULT_CASES = 12
+# The kind of source that `medbundles prepare` takes them for.
+PREPARED_AS = "dwi_t1w"
 # Changes whenever the same seed gives other images, so that a folder is never continued with another generator.
 GENERATOR_VERSION = 2
 SITE_NAMES = tuple(site.name for site in SITES)

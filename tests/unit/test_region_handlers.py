@@ -79,7 +79,7 @@ def test_the_table_has_a_row_a_case_and_region_with_the_figures_of_all_metrics(
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["regions"]["regions"]["ET"]["intervals"]["dice"] == [1.0, 1.0]
     assert "3 case(s): dice 1.00" in (told := capsys.readouterr().err)
-    assert "HD95 in mm: WT 0.00 (0.00 to 0.00), TC 0.00" in told
+    assert "HD95 in mm (374 where one is empty): WT 0.00 (0.00 to 0.00), TC 0.00" in told
 
 
 def test_volumes_of_regions_and_labels_are_written_in_milliliters(tmp_path: Path) -> None:

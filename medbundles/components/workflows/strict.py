@@ -9,6 +9,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from monai.bundle import workflows
 from monai.bundle.config_parser import ConfigParser
 from monai.bundle.workflows import ConfigWorkflow
 from yaml import YAMLError
@@ -18,6 +19,9 @@ from medbundles.components.workflows.active_config import raw_config
 from medbundles.components.workflows.endings import close_open_sessions, explain
 from medbundles.components.workflows.refusal import refuse
 from medbundles.errors import ConfigurationError, Finding, MedbundlesError, causes, reason_of
+
+# MONAI warns of every overlay from another folder than the bundle's, which is what `--overlay` is for.
+workflows.logger.addFilter(lambda record: not record.getMessage().startswith("Not all config files are in"))
 
 # How MONAI begins the error around what a component's constructor raised.
 NOT_BUILT = re.compile(r"Failed to instantiate component '([^']*)'")

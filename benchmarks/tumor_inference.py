@@ -34,9 +34,9 @@ from torch import Tensor, nn
 
 from medbundles.components.device import has_mixed_precision
 from medbundles.components.inferers import SpacedInferer, TissueWindowInferer
-from medbundles.components.isotropic import IsotropicGrid
 from medbundles.components.networks import ContrastNetwork, load_weights, network_from_model
 from medbundles.components.region_labels import regions_to_labels
+from medbundles.components.spaced_grid import SpacedGrid
 from medbundles.components.transforms import BrainMaskd, LoadContrastsd, NormalizeContrastsd
 from medbundles.io.cases import find_cases
 from medbundles.io.grids import spacing_of
@@ -91,7 +91,7 @@ class Case:
 
     def stock(self, image: MetaTensor) -> Tensor:
         """Return MONAI's logits of the whole volume."""
-        grid = IsotropicGrid(tuple(image.shape[2:]), spacing_of(image.affine[0].numpy()), self.spacing_mm)
+        grid = SpacedGrid(tuple(image.shape[2:]), spacing_of(image.affine[0].numpy()), self.spacing_mm)
         inferer = SlidingWindowInferer(self.patch_size, overlap=0.5, mode="gaussian")
         return grid.back(inferer(grid.forth(image.as_tensor()), self.network))
 

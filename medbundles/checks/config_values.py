@@ -96,6 +96,10 @@ def _is_overlap(value: Any) -> bool:
     return all(is_number(share) and 0 <= share <= LARGEST_OVERLAP for share in shares)
 
 
+def _are_edges(value: Any) -> bool:
+    return all(map(_is_edge, value)) and len(value) == LAST_AXIS + 1 if isinstance(value, list) else _is_edge(value)
+
+
 def _are_axes(value: Any) -> bool:
     whole = isinstance(value, list) and all(_is_whole(axis, 0) and axis <= LAST_AXIS for axis in value)
     return whole and len(set(value)) == len(value)
@@ -181,7 +185,12 @@ RULES: dict[str, Rule] = {
     "b0_threshold": NOT_NEGATIVE,
     "shell": _or_null(POSITIVE),
     "output_grid": _word_or(EDGE, "dwi", "network"),
-    "spacing_mm": EDGE,
+    "spacing_mm": Rule(f"{EDGE.expected}, or one for each axis", _are_edges),
+    "roi_spacing_mm": EDGE,
+    "roi_stage": _or_null(_one_of("auto", "none")),
+    "mirror_axes": Rule("a list of axes, some of 0, 1, 2, each once", _are_axes),
+    "box_margin": NOT_NEGATIVE,
+    "supervised_levels": _whole(0),
     "fusion": _one_of("input", "feature", "decision"),
     "view": _one_of("3d", "three_plane", "three_plane_3d"),
     "contrast_dropout": PROBABILITY,

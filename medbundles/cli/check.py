@@ -74,9 +74,9 @@ def _look(
     from medbundles.io.cases import find_cases
     from medbundles.io.datalist import DATALIST_NAME, read_datalist
     from medbundles.io.dataset_json import DATASET_FILE
+    from medbundles.io.decathlon import read_task
     from medbundles.io.lidc import is_lidc
     from medbundles.io.luna16 import is_luna16
-    from medbundles.io.nnunet import read_raw_dataset
 
     targets = {key: rules.pop(key) for key in ("label_values", "image_target")}
     aliases = rules.pop("channel_aliases")
@@ -91,7 +91,7 @@ def _look(
     if is_tumor_source(path):
         return check_tumor_source(path, geometry)
     if (path / DATASET_FILE).is_file() and (path / "imagesTr").is_dir():
-        return "raw source in nnU-Net's layout", read_raw_dataset(path)[1]
+        return "raw source in the layout of the Decathlon or nnU-Net", read_task(path)[1]
     if targets["image_target"]:
         return check_raw_scans(path, geometry)
     cases = find_cases(path, rules["channels"], rules["missing_contrasts"], aliases)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-KINDS = ("brats", "dwi_t1w", "lidc", "luna16", "nnunet")
+KINDS = ("brats", "decathlon", "dwi_t1w", "lidc", "luna16", "nnunet")
 
 
 def register(app: typer.Typer) -> None:

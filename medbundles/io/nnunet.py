@@ -3,52 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from medbundles.errors import DataError, Finding
 from medbundles.io.dataset_json import DATASET_FILE, faulty_dataset, read_dataset_json
 from medbundles.io.grids import IMAGE_SUFFIXES
+from medbundles.io.raw_dataset import RawCase, RawDataset
 
 CHANNEL_DIGITS = 4
-
-
-@dataclass(frozen=True)
-class RawCase:
-    """One case of an nnU-Net data set.
-
-    Attributes:
-        name: its identifier, without channel and ending.
-        images: one file a channel, in the channels' order.
-        label: its label file; ``None`` for test images without one.
-        testing: whether it lies in ``imagesTs``.
-    """
-
-    name: str
-    images: tuple[Path, ...]
-    label: Path | None
-    testing: bool
-
-
-@dataclass(frozen=True)
-class RawDataset:
-    """An nnU-Net data set.
-
-    Attributes:
-        channels: channel names in order.
-        labels: values by label name, background included; a region has several.
-        cases: its cases, sorted by name, training before testing.
-    """
-
-    channels: tuple[str, ...]
-    labels: Mapping[str, tuple[int, ...]]
-    cases: tuple[RawCase, ...]
-
-    @property
-    def label_values(self) -> set[int]:
-        """Every value that a label file may hold."""
-        return {value for values in self.labels.values() for value in values}
 
 
 def read_raw_dataset(source: Path) -> tuple[RawDataset, list[Finding]]:
@@ -81,7 +44,8 @@ def read_raw_dataset(source: Path) -> tuple[RawDataset, list[Finding]]:
     if not found:
         fix = "--source is the folder that holds imagesTr, labelsTr and dataset.json"
         findings.append(Finding("TRN011", "error", f"no *_0000{ending} in imagesTr", fix))
-    return RawDataset(channels, labels, tuple(cases)), findings
+    name = str(content.get("name") or source.name)
+    return RawDataset(name, channels, labels, tuple(cases)), findings
 
 
 def _find_cases(source: Path, channels: int, ending: str) -> tuple[list[RawCase], list[Finding]]:

@@ -109,7 +109,7 @@ def test_a_bundle_without_samples_of_its_own_is_refused(tmp_path: Path, monkeypa
 def test_an_unknown_kind_of_source_lists_the_known_ones(medbundles_command: Command, tmp_path: Path) -> None:
     answer = medbundles_command("prepare", "luna17", "--source", tmp_path, "--output", tmp_path / "out")
     assert answer.returncode == 2
-    assert "did you mean luna16? there is: brats, dwi_t1w, lidc, luna16, nnunet" in answer.stderr
+    assert "did you mean luna16? there is: brats, decathlon, dwi_t1w, lidc, luna16, nnunet" in answer.stderr
 
 
 def test_options_a_kind_does_not_have_are_refused_all_at_once(medbundles_command: Command, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 BUNDLES = sorted(path.name for path in (REPOSITORY / "bundles").iterdir() if path.is_dir())
 Command = Callable[..., subprocess.CompletedProcess[str]]
 REFERENCE = REPOSITORY / "docs" / "reference"
-FAULT_CODE = re.compile(r"(?:NII|DCM|LUN|DWI|TRN|CFG|TRU)\d{3}")
+FAULT_CODE = re.compile(r"(?:NII|DCM|LUN|DWI|ROI|TRN|CFG|TRU)\d{3}")
 # It lists codes of checks that a later bundle brings.
 LISTS_ONLY = REPOSITORY / "medbundles" / "checks" / "verdict.py"
 PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("bundles/*/docs/*.md")])

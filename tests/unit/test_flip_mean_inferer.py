@@ -57,3 +57,12 @@ def test_the_affine_is_passed_on() -> None:
 def test_axes_that_are_none_are_refused(axes: list[int]) -> None:
     with pytest.raises(ConfigurationError, match="flips"):
         FlipMeanInferer(SimpleInferer(), axes)
+
+
+def test_exclusive_classes_stay_a_distribution() -> None:
+    def classes(batch: torch.Tensor) -> torch.Tensor:
+        return torch.cat([shifted(batch), -batch, 2 * batch], dim=1)
+
+    found = FlipMeanInferer(SimpleInferer(), [0], exclusive=True)(IMAGE, classes).softmax(dim=1)
+    expected = (classes(IMAGE).softmax(dim=1) + classes(IMAGE.flip(2)).softmax(dim=1).flip(2)) / 2
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)

@@ -135,3 +135,10 @@ def test_windows_in_bfloat16_give_nearly_the_same(backend: str) -> None:
     )
     assert quick.dtype == torch.float32
     torch.testing.assert_close(quick, exact, atol=0.02, rtol=0.02)
+
+
+def test_an_image_without_a_background_is_seen_as_a_whole() -> None:
+    image = image_of((20, 20, 20), (1.0, 1.0, 1.0))
+    inferer = SpacedInferer(SimpleInferer(), 1.0, outside_value=None)
+    assert seen_by(inferer, image)[2:] == (20, 20, 20)
+    torch.testing.assert_close(inferer(image, identity), image)

@@ -1,6 +1,7 @@
 """Inference on whole images: only where there is tissue, by the fastest way the machine has."""
 
 from medbundles.components.inferers.backends import BACKENDS, choose_backend, prepare_network
+from medbundles.components.inferers.cascade import CascadeInferer
 from medbundles.components.inferers.flip_mean import FlipMeanInferer
 from medbundles.components.inferers.mixed_precision_inferer import MixedPrecisionInferer
 from medbundles.components.inferers.slice_stack import SliceStackInferer
@@ -10,6 +11,7 @@ from medbundles.components.inferers.tissue_window import TissueWindowInferer
 
 __all__ = [
     "BACKENDS",
+    "CascadeInferer",
     "FlipMeanInferer",
     "MixedPrecisionInferer",
     "SliceStackInferer",

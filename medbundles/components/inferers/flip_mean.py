@@ -20,22 +20,25 @@ NEAREST = 1e-6
 class FlipMeanInferer(Inferer):
     """Average the probabilities of an image and of all its flips along some axes.
 
-    The result is the logit of the mean of the sigmoids, so that what comes after an inferer need not know of flips.
+    The result is the logit of the mean of the sigmoids, so that what comes after an inferer need not know of flips; of
+    exclusive classes the logarithm of the mean of the softmaxes.
 
     Args:
         inferer: called once for each flip: ``2 ** len(axes)`` times.
         axes: spatial axes, 0 to 2; none calls the inferer as it is.
+        exclusive: whether the channels are classes of which a voxel has one; else each has its own probability.
 
     Raises:
         ConfigurationError: axes that are not different numbers from 0 to 2.
     """
 
-    def __init__(self, inferer: Inferer, axes: Sequence[int] = ()) -> None:
+    def __init__(self, inferer: Inferer, axes: Sequence[int] = (), exclusive: bool = False) -> None:
         super().__init__()
         if len(set(axes)) != len(axes) or any(axis not in (0, 1, 2) for axis in axes):
             raise ConfigurationError(f"flips are different axes from 0 to 2, found {list(axes)}")
         self.inferer = inferer
         self.axes = tuple(axes)
+        self.exclusive = exclusive
 
     def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
         """Return logits ``(B, K, H, W, D)`` of images ``(B, C, H, W, D)``.
@@ -55,10 +58,12 @@ class FlipMeanInferer(Inferer):
             dims = [axis + 2 for axis in flips]
             logits = self.inferer(images.flip(dims), network, *args, **kwargs)
             logits = logits.as_tensor() if isinstance(logits, MetaTensor) else logits
-            probabilities = logits.flip(dims).sigmoid()
+            logits = logits.flip(dims)
+            probabilities = logits.softmax(dim=1) if self.exclusive else logits.sigmoid()
             total = probabilities if total is None else total + probabilities
         assert total is not None  # the image itself is the first of its flips
-        mean = torch.logit(total / 2 ** len(self.axes), eps=NEAREST)
+        total /= 2 ** len(self.axes)
+        mean = total.clamp(min=NEAREST).log() if self.exclusive else torch.logit(total, eps=NEAREST)
         return MetaTensor(mean).copy_meta_from(inputs) if isinstance(inputs, MetaTensor) else mean
 
 

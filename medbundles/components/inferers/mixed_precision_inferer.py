@@ -25,8 +25,8 @@ class MixedPrecisionInferer(Inferer):
         super().__init__()
         self.enabled = enabled
 
-    def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Return the network's output for ``inputs`` as float32."""
+    def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Return the network's output for ``inputs`` as float32: a tensor, or the list that it gave."""
         with mixed_precision("cpu", enabled=self.enabled and inputs.device.type == "cpu"):
-            output: torch.Tensor = network(inputs, *args, **kwargs)
-        return output.float()
+            output = network(inputs, *args, **kwargs)
+        return [each.float() for each in output] if isinstance(output, list) else output.float()

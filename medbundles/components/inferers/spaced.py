@@ -10,7 +10,7 @@ from monai.data.meta_tensor import MetaTensor
 from monai.inferers.inferer import Inferer
 from torch import Tensor
 
-from medbundles.components.isotropic import IsotropicGrid
+from medbundles.components.spaced_grid import SpacedGrid, Spacing, refuse_wrong_spacing
 from medbundles.io.grids import spacing_of
 
 # A logit so low that its sigmoid is 0 for every purpose.
@@ -20,25 +20,25 @@ MARGIN = 2
 
 
 class SpacedInferer(Inferer):
-    """Bring the brain to cubic voxels, let another inferer work there, and bring its logits back to the image's voxels.
+    """Bring the brain to voxels of one size, let another inferer work there, and bring its logits back to the image's.
 
     Both grids have the same center and directions, so that no voxel moves
-    (:class:`medbundles.components.isotropic.IsotropicGrid`). Where no contrast has a value the result is
+    (:class:`medbundles.components.spaced_grid.SpacedGrid`). Where no contrast has a value the result is
     ``outside_value``; nothing is computed outside of the brain's box. Images whose voxels have that size are not
     interpolated.
 
     Args:
         inferer: gets ``(1, C, h, w, d)`` with voxels of ``spacing_mm`` and returns ``(1, K, h, w, d)``.
-        spacing_mm: edge of the network's voxels.
-        outside_value: result where no contrast has a value.
+        spacing_mm: edge of the network's voxels, or three.
+        outside_value: result where no contrast has a value; None: 0 means nothing special, the whole image is seen.
 
     Raises:
         ConfigurationError: an edge that is not above 0.
     """
 
-    def __init__(self, inferer: Inferer, spacing_mm: float, outside_value: float = NOTHING) -> None:
+    def __init__(self, inferer: Inferer, spacing_mm: Spacing, outside_value: float | None = NOTHING) -> None:
         super().__init__()
-        IsotropicGrid((1, 1, 1), (1.0, 1.0, 1.0), spacing_mm)  # refuses what is no edge
+        refuse_wrong_spacing(spacing_mm)
         self.inferer = inferer
         self.spacing_mm = spacing_mm
         self.outside_value = outside_value
@@ -63,12 +63,16 @@ class SpacedInferer(Inferer):
 
     def _image(self, image: Tensor, edges: tuple[float, ...], infer: Callable[[Tensor], Tensor]) -> Tensor:
         inside = (image != 0).any(dim=0)
+        if self.outside_value is None:
+            inside = torch.ones_like(inside)
         box = _box(inside)
-        # The whole image's cubic voxels, of which those of the box are computed: a mask more or less moves none.
-        grid = IsotropicGrid(tuple(inside.shape), edges, self.spacing_mm)
+        # The whole image's new voxels, of which those of the box are computed: a mask more or less moves none.
+        grid = SpacedGrid(tuple(inside.shape), edges, self.spacing_mm)
         logits = infer(grid.forth(image[(slice(None), *box)][None], box).contiguous())
         logits = logits.as_tensor() if isinstance(logits, MetaTensor) else logits
         back = grid.back(logits, box)[0]
+        if self.outside_value is None:
+            return back
         result = back.new_full((len(back), *image.shape[1:]), self.outside_value)
         result[(slice(None), *box)] = torch.where(inside[box].to(back.device), back, self.outside_value)
         return result

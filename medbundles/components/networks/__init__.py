@@ -2,6 +2,7 @@
 
 from medbundles.components.networks.builder import build_network, describe_network, network_from_model, start_from
 from medbundles.components.networks.contrast_network import BACKBONES, ContrastNetwork
+from medbundles.components.networks.deep_supervision import DeepSupervision, of_all_levels
 from medbundles.components.networks.fast_layers import ChannelNorm, PointwiseConvolution, with_fast_layers
 from medbundles.components.networks.headed_unet import HeadedUNet
 from medbundles.components.networks.input_normalized import InputNormalized
@@ -15,6 +16,7 @@ from medbundles.components.networks.joined_networks import (
 from medbundles.components.networks.memory_format import MemoryFormat, to_memory_format
 from medbundles.components.networks.plain_unet import PlainUNet
 from medbundles.components.networks.slice_discriminator import SliceDiscriminator, select_slices
+from medbundles.components.networks.squeeze_excitation_unet import SqueezeExcitationUNet
 from medbundles.components.networks.vox2vox import Vox2VoxGenerator
 from medbundles.components.networks.weights import load_weights, read_weights
 
@@ -22,6 +24,7 @@ __all__ = [
     "BACKBONES",
     "ChannelNorm",
     "ContrastNetwork",
+    "DeepSupervision",
     "HeadedUNet",
     "InputNormalized",
     "JoinedNetworks",
@@ -29,6 +32,7 @@ __all__ = [
     "PlainUNet",
     "PointwiseConvolution",
     "SliceDiscriminator",
+    "SqueezeExcitationUNet",
     "Vox2VoxGenerator",
     "build_network",
     "describe_joined",
@@ -37,6 +41,7 @@ __all__ = [
     "learned_description",
     "load_weights",
     "network_from_model",
+    "of_all_levels",
     "read_joined",
     "read_weights",
     "select_slices",

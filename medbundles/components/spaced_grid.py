@@ -14,13 +14,14 @@ from medbundles.errors import ConfigurationError
 from medbundles.io.grids import Affine
 
 Box: TypeAlias = tuple[slice, ...]
+Spacing: TypeAlias = float | Sequence[float]
 # Edges closer to each other than this share are the same: what rounding of stored affines leaves.
 SAME_EDGE = 1e-3
 
 
 @dataclass(frozen=True)
-class IsotropicGrid:
-    """Cubic voxels over the field of view of other ones.
+class SpacedGrid:
+    """Voxels of a wanted size over the field of view of other ones.
 
     Both fields of view have the same center and directions, so that world coordinates agree whatever way the axes
     point. An axis whose edge is the wanted one already keeps its voxels.
@@ -28,57 +29,57 @@ class IsotropicGrid:
     Attributes:
         shape: voxels of the volume.
         edges: their edges in mm.
-        spacing_mm: wanted edge.
+        spacing_mm: wanted edge, or one for each axis.
 
     Raises:
-        ConfigurationError: an edge that is not above 0.
+        ConfigurationError: an edge that is not above 0, or another number of them than of axes.
     """
 
     shape: tuple[int, ...]
     edges: tuple[float, ...]
-    spacing_mm: float
+    spacing_mm: Spacing
 
     def __post_init__(self) -> None:
-        if not self.spacing_mm > 0:
-            raise ConfigurationError(f"spacing_mm is an edge above 0, found {self.spacing_mm}")
+        refuse_wrong_spacing(self.spacing_mm, len(self.shape))
 
     @property
-    def isotropic_shape(self) -> tuple[int, ...]:
-        """Voxels of the wanted edge, as many as cover the field of view."""
+    def new_shape(self) -> tuple[int, ...]:
+        """Voxels of the wanted edges, as many as cover the field of view."""
         return tuple(
-            count if self._keeps(edge) else max(1, math.ceil(count * edge / self.spacing_mm - SAME_EDGE))
-            for count, edge in zip(self.shape, self.edges, strict=True)
+            count if _same(edge, wanted) else max(1, math.ceil(count * edge / wanted - SAME_EDGE))
+            for count, edge, wanted in zip(self.shape, self.edges, self._wanted, strict=True)
         )
 
     @property
-    def isotropic_edges(self) -> tuple[float, ...]:
+    def new_edges(self) -> tuple[float, ...]:
         """Edges in mm after :meth:`forth`."""
-        return tuple(edge if self._keeps(edge) else self.spacing_mm for edge in self.edges)
+        pairs = zip(self.edges, self._wanted, strict=True)
+        return tuple(edge if _same(edge, wanted) else wanted for edge, wanted in pairs)
 
     def forth(self, volumes: Tensor, box: Box | None = None) -> Tensor:
-        """Return volumes ``(B, C, H, W, D)`` of this grid on the cubic voxels, float32.
+        """Return volumes ``(B, C, H, W, D)`` of this grid on the new voxels, float32.
 
         Args:
             volumes: of the whole grid, or of a box of it, outside of which everything is 0.
-            box: that box; what comes back is then :meth:`isotropic_box` of the cubic voxels.
+            box: that box; what comes back is then :meth:`new_box` of the new voxels.
         """
-        sides = zip(self.shape, self.edges, self.isotropic_shape, self.isotropic_edges, strict=True)
-        return _resampled(volumes, _cut([axis_weights(*side) for side in sides], self._isotropic(box), box))
+        sides = zip(self.shape, self.edges, self.new_shape, self.new_edges, strict=True)
+        return _resampled(volumes, _cut([axis_weights(*side) for side in sides], self._new(box), box))
 
     def back(self, volumes: Tensor, box: Box | None = None) -> Tensor:
-        """Return volumes ``(B, C, h, w, d)`` of the cubic voxels on this grid, float32.
+        """Return volumes ``(B, C, h, w, d)`` of the new voxels on this grid, float32.
 
         Args:
-            volumes: of all cubic voxels, or of :meth:`isotropic_box`.
+            volumes: of all new voxels, or of :meth:`new_box`.
             box: the box of this grid that is wanted then.
         """
-        sides = zip(self.isotropic_shape, self.isotropic_edges, self.shape, self.edges, strict=True)
-        return _resampled(volumes, _cut([axis_weights(*side) for side in sides], box, self._isotropic(box)))
+        sides = zip(self.new_shape, self.new_edges, self.shape, self.edges, strict=True)
+        return _resampled(volumes, _cut([axis_weights(*side) for side in sides], box, self._new(box)))
 
-    def isotropic_box(self, box: Box) -> Box:
-        """Return the cubic voxels that :meth:`back` makes a box of this grid from."""
+    def new_box(self, box: Box) -> Box:
+        """Return the new voxels that :meth:`back` makes a box of this grid from."""
         found = []
-        sides = zip(box, self.shape, self.edges, self.isotropic_shape, self.isotropic_edges, strict=True)
+        sides = zip(box, self.shape, self.edges, self.new_shape, self.new_edges, strict=True)
         for part, count, edge, new_count, new_edge in sides:
             if count == new_count and edge == new_edge:
                 found.append(part)
@@ -91,19 +92,40 @@ class IsotropicGrid:
         return tuple(found)
 
     def affine(self, affine: Affine) -> Affine:
-        """Return the affine of the cubic voxels, given this grid's (voxel to world, 4x4)."""
+        """Return the affine of the new voxels, given this grid's (voxel to world, 4x4)."""
         wanted = affine.copy()
-        for axis, (edge, new) in enumerate(zip(self.edges, self.isotropic_edges, strict=True)):
+        for axis, (edge, new) in enumerate(zip(self.edges, self.new_edges, strict=True)):
             wanted[:3, axis] *= new / edge
-        for axis, (count, new) in enumerate(zip(self.shape, self.isotropic_shape, strict=True)):
+        for axis, (count, new) in enumerate(zip(self.shape, self.new_shape, strict=True)):
             wanted[:3, 3] += affine[:3, axis] * (count - 1) / 2 - wanted[:3, axis] * (new - 1) / 2
         return wanted
 
-    def _isotropic(self, box: Box | None) -> Box | None:
-        return None if box is None else self.isotropic_box(box)
+    def _new(self, box: Box | None) -> Box | None:
+        return None if box is None else self.new_box(box)
 
-    def _keeps(self, edge: float) -> bool:
-        return abs(edge - self.spacing_mm) < SAME_EDGE * self.spacing_mm
+    @property
+    def _wanted(self) -> tuple[float, ...]:
+        return edges_of(self.spacing_mm, len(self.shape))
+
+
+def edges_of(spacing_mm: Spacing, axes: int = 3) -> tuple[float, ...]:
+    """Return one edge for each axis."""
+    return tuple(map(float, spacing_mm)) if isinstance(spacing_mm, Sequence) else (float(spacing_mm),) * axes
+
+
+def refuse_wrong_spacing(spacing_mm: Spacing, axes: int = 3) -> None:
+    """Refuse what is no size of voxels.
+
+    Raises:
+        ConfigurationError: an edge that is not above 0, or another number of them than of axes.
+    """
+    edges = edges_of(spacing_mm, axes)
+    if len(edges) != axes or not all(0 < edge < math.inf for edge in edges):
+        raise ConfigurationError(f"spacing_mm is an edge above 0 or {axes} of them, found {spacing_mm}")
+
+
+def _same(edge: float, wanted: float) -> bool:
+    return abs(edge - wanted) < SAME_EDGE * wanted
 
 
 def axis_weights(count: int, edge: float, new_count: int, new_edge: float) -> Tensor | None:

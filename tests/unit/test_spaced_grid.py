@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from monai.data.meta_tensor import MetaTensor
 from scipy import ndimage
 
-from medbundles.components.isotropic import IsotropicGrid, axis_weights
-from medbundles.components.transforms import IsotropicVoxelsd
+from medbundles.components.spaced_grid import SpacedGrid, axis_weights
+from medbundles.components.transforms import SpacedVoxelsd
 from medbundles.errors import ConfigurationError
 from medbundles.io.grids import spacing_of, to_index, to_world
 
@@ -29,7 +31,7 @@ def ramp(affine: np.ndarray, shape: tuple[int, ...] = SHAPE) -> torch.Tensor:
 @pytest.mark.parametrize("spacing", [0.6, 1.5, 2.5])
 def test_every_voxel_holds_the_value_of_its_place_in_the_world(affine: np.ndarray, spacing: float) -> None:
     image = MetaTensor(ramp(affine), affine=torch.as_tensor(affine))
-    found = IsotropicVoxelsd(["image"], spacing)({"image": image})["image"]
+    found = SpacedVoxelsd(["image"], spacing)({"image": image})["image"]
     expected = ramp(found.affine.numpy(), tuple(found.shape[1:]))
     inner = (slice(None), *[slice(4, -4)] * 3) if min(found.shape[1:]) > 8 else (slice(None), *[slice(2, -2)] * 3)
     torch.testing.assert_close(found.as_tensor()[inner], expected[inner], atol=1e-2, rtol=0)
@@ -38,17 +40,17 @@ def test_every_voxel_holds_the_value_of_its_place_in_the_world(affine: np.ndarra
 
 @pytest.mark.parametrize("affine", [FLIPPED, OBLIQUE])
 def test_back_and_forth_moves_nothing(affine: np.ndarray) -> None:
-    grid = IsotropicGrid(SHAPE, spacing_of(affine), 1.5)
+    grid = SpacedGrid(SHAPE, spacing_of(affine), 1.5)
     image = ramp(affine)[None]
     inner = (..., *[slice(4, -4)] * 3)
     torch.testing.assert_close(grid.back(grid.forth(image))[inner], image[inner], atol=1e-2, rtol=0)
 
 
 def test_finer_voxels_are_interpolated_as_scipy_does_it() -> None:
-    grid = IsotropicGrid(SHAPE, (1.0, 1.5, 2.0), 0.8)
+    grid = SpacedGrid(SHAPE, (1.0, 1.5, 2.0), 0.8)
     image = torch.rand(SHAPE)
     affine = np.diag([1.0, 1.5, 2.0, 1.0])
-    places = to_world(grid.affine(affine), np.moveaxis(np.indices(grid.isotropic_shape), 0, -1))
+    places = to_world(grid.affine(affine), np.moveaxis(np.indices(grid.new_shape), 0, -1))
     expected = ndimage.map_coordinates(
         image.numpy(), np.moveaxis(to_index(affine, places), -1, 0), order=1, mode="nearest"
     )
@@ -71,21 +73,21 @@ def test_weights_sum_to_1_so_that_brightness_stays(count: int, edge: float, new_
 
 
 def test_voxels_of_the_wanted_edge_stay_as_they_are() -> None:
-    grid = IsotropicGrid(SHAPE, (1.5, 1.5 + 1e-6, 3.0), 1.5)
-    assert grid.isotropic_shape == (24, 20, 28)
+    grid = SpacedGrid(SHAPE, (1.5, 1.5 + 1e-6, 3.0), 1.5)
+    assert grid.new_shape == (24, 20, 28)
     assert axis_weights(24, 1.5, 24, 1.5) is None
 
 
 def test_the_field_of_view_is_covered() -> None:
-    assert IsotropicGrid((10, 10, 3), (1.0, 1.0, 6.5), 1.5).isotropic_shape == (7, 7, 13)
+    assert SpacedGrid((10, 10, 3), (1.0, 1.0, 6.5), 1.5).new_shape == (7, 7, 13)
 
 
 @pytest.mark.parametrize("edges", [(1.0, 1.0, 1.0), (0.7, 1.5, 4.0)])
 def test_a_box_gives_what_the_whole_image_gives_there(edges: tuple[float, float, float]) -> None:
-    grid, box = IsotropicGrid(SHAPE, edges, 1.5), (slice(3, 19), slice(4, 20), slice(0, 9))
+    grid, box = SpacedGrid(SHAPE, edges, 1.5), (slice(3, 19), slice(4, 20), slice(0, 9))
     image = torch.zeros(1, 2, *SHAPE)
     image[:, :, 5:17, 6:18, :7] = torch.rand(1, 2, 12, 12, 7)
-    whole, inner = grid.forth(image), (..., *grid.isotropic_box(box))
+    whole, inner = grid.forth(image), (..., *grid.new_box(box))
     part = grid.forth(image[(..., *box)], box)
     torch.testing.assert_close(part, whole[inner])
     torch.testing.assert_close(grid.back(part, box), grid.back(whole)[(..., *box)])
@@ -95,7 +97,7 @@ def test_labels_become_what_most_of_a_voxel_was_and_keep_their_type() -> None:
     label = torch.zeros(1, 8, 8, 8, dtype=torch.uint8)
     label[:, 2:6, 2:6, 2:6] = 3
     label[:, 7, 7, 7] = 1
-    found = IsotropicVoxelsd([], 2.0, ["label"])({"label": MetaTensor(label, affine=torch.eye(4))})["label"]
+    found = SpacedVoxelsd([], 2.0, ["label"])({"label": MetaTensor(label, affine=torch.eye(4))})["label"]
     assert found.dtype == torch.uint8
     assert found.shape == (1, 4, 4, 4)
     assert int((found == 3).sum()) == 8
@@ -103,12 +105,26 @@ def test_labels_become_what_most_of_a_voxel_was_and_keep_their_type() -> None:
 
 
 def test_absent_items_are_skipped() -> None:
-    assert IsotropicVoxelsd(["image"], 1.0, ["mask"])({"case": "anna"}) == {"case": "anna"}
+    assert SpacedVoxelsd(["image"], 1.0, ["mask"])({"case": "anna"}) == {"case": "anna"}
 
 
 @pytest.mark.parametrize("edge", [0.0, -1.5])
 def test_an_edge_that_is_none_is_refused(edge: float) -> None:
     with pytest.raises(ConfigurationError, match="spacing_mm"):
-        IsotropicVoxelsd(["image"], edge)
+        SpacedVoxelsd(["image"], edge)
     with pytest.raises(ConfigurationError, match="spacing_mm"):
-        IsotropicGrid(SHAPE, (1.0, 1.0, 1.0), edge)
+        SpacedGrid(SHAPE, (1.0, 1.0, 1.0), edge)
+
+
+def test_every_axis_may_have_an_edge_of_its_own() -> None:
+    grid = SpacedGrid((10, 10, 10), (1.0, 1.0, 1.0), (0.5, 1.0, 2.5))
+    assert grid.new_shape == (20, 10, 4)
+    assert grid.new_edges == (0.5, 1.0, 2.5)
+    affine = np.diag([-1.0, 1.0, 1.0, 1.0])
+    assert spacing_of(grid.affine(affine)) == (0.5, 1.0, 2.5)
+
+
+@pytest.mark.parametrize("edges", [(1.0, 1.0), (1.0, 0.0, 1.0), (1.0, 1.0, math.inf)])
+def test_edges_that_are_none_are_refused(edges: tuple[float, ...]) -> None:
+    with pytest.raises(ConfigurationError, match="an edge above 0 or 3 of them"):
+        SpacedGrid(SHAPE, (1.0, 1.0, 1.0), edges)

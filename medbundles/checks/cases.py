@@ -10,9 +10,14 @@ from medbundles.checks import brains, nifti
 from medbundles.checks.verdict import apply_allow, has_errors, refuse, severity
 from medbundles.checks.voxels import VoxelFacts, facts_of_all
 from medbundles.errors import DataError, Finding, MedbundlesError
+from medbundles.io.brats_decathlon import MODALITIES
 from medbundles.io.datalist import Record
+from medbundles.io.dataset_json import DATASET_FILE, read_dataset_json
+from medbundles.io.grids import has_image_suffix
 from medbundles.io.headers import Geometry, ImageHeader, choose_affine, read_header
 
+# What is beside a case's contrasts by its name and is none.
+MASK_WORDS = ("seg", "mask", "label", "brain", "bet", "skull", "prob", "entropy")
 # The modality of images that are 0 outside of the brain.
 BRAIN = "brain MR"
 
@@ -121,6 +126,7 @@ def check_images(
             if header is not None:
                 headers[path] = header
                 wrong += _check_volumes(header, len(listed_images(case)), channels, missing_contrasts, purpose)
+                wrong += _check_order(header, path, channels) if purpose == "infer" else []
                 wrong += nifti.check_spacing(header) + nifti.check_size(header, patch_size)
                 wrong += nifti.check_memory(header)
             findings += wrong
@@ -160,6 +166,10 @@ def check_channels(
             message = f"no {', '.join(absent)}; expected {order}"
             return [Finding("NII008", "error", message, "add the missing files: this model needs all of them")]
         message = f"no {', '.join(absent)}; goes on with {', '.join(name for name in channels if name not in absent)}"
+        if purpose == "infer" and (others := _unused_files(case)):
+            message += f"; {', '.join(others)} is none of them"
+            fix = "rename it, or say how files end, --contrast_endings, if it is one"
+            return [Finding("NII008", "warning", message, fix)]
         return [Finding("NII008", "warning" if purpose == "infer" else "note", message)]
     return []
 
@@ -180,6 +190,32 @@ def _check_volumes(
         fix = "give one 3D file for each channel to be sure"
         findings.append(Finding("NII008", "warning", message, fix, file=header.name))
     return findings
+
+
+def _check_order(header: ImageHeader, path: Path, channels: Sequence[str]) -> list[Finding]:
+    """NII008 for a 4D file of a Decathlon task whose ``dataset.json`` says another order of its volumes."""
+    described = path.parent.parent / DATASET_FILE
+    if len(header.grid_shape) != 4 or len(channels) == 1 or not described.is_file():
+        return []
+    try:
+        names = read_dataset_json(described)["modality"]
+        order = [MODALITIES.get(str(names[key]).lower(), str(names[key])) for key in sorted(names, key=int)]
+    except (DataError, KeyError, TypeError, ValueError, AttributeError):
+        return []
+    if order == list(channels):
+        return []
+    message = f"its volumes are {', '.join(order)} by {DATASET_FILE}, expected {', '.join(channels)}"
+    fix = f"write each into a file of its own, CASE_{order[0]}.nii.gz and so on"
+    return [Finding("NII008", "error", message, fix, file=header.name)]
+
+
+def _unused_files(case: Record) -> list[str]:
+    """Return the volumes beside a case's images that bear its name and are taken for nothing, masks left out."""
+    used = set(images_of(case))
+    name = str(case["case"])
+    beside = [path for folder in {path.parent for path in used} for path in sorted(folder.iterdir())]
+    others = [path for path in beside if has_image_suffix(path) and path not in used and path.name.startswith(name)]
+    return [path.name for path in others if not any(word in path.name.lower() for word in MASK_WORDS)]
 
 
 def examine(path: Path, geometry: Geometry | None) -> tuple[ImageHeader | None, list[Finding]]:

@@ -28,6 +28,12 @@ KNOWN_KEYS = frozenset(
         "tracking_uri", "experiment_name", "run_name", "save_execute_config",
     }
 )  # fmt: skip
+# Internal ids that read like settings, and what whoever writes them means.
+MEANT = {
+    "dataset": "did you mean --dataset_dir?",
+    "model": "did you mean --weights?",
+    "weights_file": "did you mean --weights?",
+}
 # Those that work without any reference to them.
 READ_BY_NAME = frozenset(
     {
@@ -37,12 +43,15 @@ READ_BY_NAME = frozenset(
 )  # fmt: skip
 
 
-def check_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Finding]:
-    """Find overrides of what the configuration does not have, or does not use.
+def check_overrides(
+    config: Mapping[str, Any], overrides: Mapping[str, Any], components: Collection[str] = ()
+) -> dict[str, Finding]:
+    """Find overrides of what the configuration does not have, does not use, or does not let be replaced by a value.
 
     Args:
         config: the merged configuration files, before any override.
         overrides: id to value as on the command line; ``#`` separates like ``::``.
+        components: keys of what the configuration builds by itself; only null or another component may stand there.
 
     Returns:
         Override to finding: an error for each without a target, with the closest key, a warning for each that changes
@@ -55,10 +64,18 @@ def check_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> 
         problem = _missing_target(config, id_)
         if problem is not None:
             findings[name] = Finding("CFG001", "error", f"unknown override --{name}: {problem[0]}", problem[1])
+        elif id_ in components and _is_value(overrides[name]):
+            fix = MEANT.get(id_) or suggestion(id_, sorted(KNOWN_KEYS & set(config))) or "see docs/reference/keys.md"
+            message = f"unknown override --{name}: {id_} is made by the configuration, it cannot be a value"
+            findings[name] = Finding("CFG001", "error", message, fix)
         elif id_ in KNOWN_KEYS - READ_BY_NAME and not is_used(id_, used):
             message = f"--{name} has no effect: nothing in this configuration uses it"
             findings[name] = Finding("CFG001", "warning", message)
     return findings
+
+
+def _is_value(value: Any) -> bool:
+    return isinstance(value, bool | int | float) or (isinstance(value, str) and not value.startswith(("@", "$", "%")))
 
 
 def check_references(config: Mapping[str, Any]) -> list[Finding]:
@@ -98,6 +115,10 @@ def suggestion(name: str, known: Collection[str], prefix: str = "--") -> str:
     return f"did you mean {prefix}{close[0]}?" if close else ""
 
 
+def _closest(name: str, known: Collection[str]) -> str:
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)), "")
+
+
 def is_used(id_: str, used: Collection[str]) -> bool:
     """Return whether an id, something above it or something below it is referred to."""
     parts = id_.split(SEPARATOR)
@@ -134,13 +155,17 @@ def _missing_target(config: Mapping[str, Any], id_: str) -> tuple[str, str] | No
     if not isinstance(parent, Mapping):
         return f"{parent_id} is {parent!r}, it has nothing below it", "override what it refers to"
     names = {str(name) for name in parent}
+    if key in names:
+        return None
+    if not parent_id and (meant := MEANT.get(_closest(key, names))):
+        return f"this configuration has no {key}", meant
     if is_component(parent):
         accepted = accepted_arguments(parent)
         if accepted is None or accepted.open:
             return None
         names |= accepted.parameters.keys() | COMPONENT_KEYS
-    if key in names:
-        return None
+        if key in names:
+            return None
     prefix = f"--{parent_id}{SEPARATOR}" if parent_id else "--"
     where = parent_id or "this configuration"
     return f"{where} has no {key}", suggestion(key, names, prefix)

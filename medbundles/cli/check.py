@@ -109,8 +109,9 @@ def _rules(files: Sequence[Path], words: Sequence[str]) -> dict[str, Any]:
     config: dict[str, Any] = {}
     for file in files:
         config |= yaml.safe_load(file.read_text(encoding="utf-8"))
+    inference = _inference(files[0])
     overrides = parse_overrides(words)
-    unknown = [key for key in overrides if key not in config]
+    unknown = [key for key in overrides if key not in config and key.split("::")[0] not in inference]
     if unknown:
         fix = "`medbundles check --help` lists the options; other keys are those at the top of the bundle's train.yaml"
         raise ConfigurationError(findings=[Finding("CFG001", "error", f"unknown key {key!r}", fix) for key in unknown])
@@ -123,9 +124,29 @@ def _rules(files: Sequence[Path], words: Sequence[str]) -> dict[str, Any]:
         "label_values": _label_values(config, session.get("label_values")),
         "image_target": session.get("image_target", False),
         "missing_contrasts": session.get("missing_contrasts", False),
-        "channel_aliases": follow(config, session.get("channel_aliases")),
+        "channel_aliases": _aliases(inference, overrides),
         "patch_size": config.get("patch_size"),
     }
+
+
+def _inference(train: Path) -> dict[str, Any]:
+    """Return the bundle's ``inference.yaml``: how the files of a channel may be called is said there."""
+    import yaml
+
+    file = train.with_name("inference.yaml")
+    return yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def _aliases(inference: Mapping[str, Any], overrides: Mapping[str, Any]) -> Any:
+    from medbundles.checks.config_ids import follow
+
+    named = inference.get("session", {}).get("channel_aliases")
+    if not isinstance(named, str) or not named.startswith("@"):
+        return named
+    key = named.removeprefix("@")
+    aliases = overrides.get(key, follow(inference, named))
+    changed = {id_.partition("::")[2]: value for id_, value in overrides.items() if id_.startswith(f"{key}::")}
+    return {**aliases, **changed} if isinstance(aliases, Mapping) else aliases
 
 
 def _label_values(config: Mapping[str, Any], values: Any) -> list[int] | None:

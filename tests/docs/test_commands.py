@@ -90,7 +90,8 @@ def test_a_documented_command_exists(page: str, line: str) -> None:
     elif words[0] == "bash":
         assert (REPOSITORY / words[1]).is_file()
     elif words[1].startswith("benchmarks/"):
-        source = (REPOSITORY / words[1]).read_text(encoding="utf-8")
+        scripts = [REPOSITORY / words[1], *(REPOSITORY / "benchmarks" / "support").glob("*.py")]
+        source = "".join(script.read_text(encoding="utf-8") for script in scripts)
         assert [option for option in options if f'"--{option}"' not in source] == []
     else:
         assert line.startswith(FOREIGN), f"{page} shows a command that no test knows"

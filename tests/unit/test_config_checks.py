@@ -208,3 +208,23 @@ def test_a_file_without_keys_and_values_is_refused(tmp_path: Path, content: byte
     (finding,) = check_file(tmp_path / "mine.yaml")
     assert (finding.code, finding.file) == ("CFG003", "mine.yaml")
     assert finding.message.startswith("cannot be read")
+
+
+@pytest.mark.parametrize(("name", "meant"), [("dataset", "--dataset_dir"), ("model", "--weights")])
+def test_a_value_for_what_the_configuration_makes_is_refused_with_the_key_that_is_meant(name: str, meant: str) -> None:
+    config = {"dataset": {"_target_": "dict"}, "model": "$dict()", "dataset_dir": "data", "weights": None}
+    (finding,) = check_overrides(config, {name: "SCANS"}, components={"dataset", "model"}).values()
+    assert (finding.code, finding.level) == ("CFG001", "error")
+    assert f"did you mean {meant}?" in str(finding)
+
+
+@pytest.mark.parametrize("value", [None, {"_target_": "list"}, "@other", "$len('a')"])
+def test_a_component_may_be_switched_off_or_replaced_by_another(value: object) -> None:
+    config = {"dataset": {"_target_": "dict"}, "other": {"_target_": "list"}}
+    assert check_overrides(config, {"dataset": value}, components={"dataset"}) == {}
+
+
+def test_a_misspelling_near_an_internal_name_is_told_the_setting() -> None:
+    config = {"dataset": {"_target_": "dict"}, "dataset_dir": "data"}
+    (finding,) = check_overrides(config, {"data": "SCANS"}, components={"dataset"}).values()
+    assert "did you mean --dataset_dir?" in str(finding)

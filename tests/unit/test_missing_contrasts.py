@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medbundles.checks.cases import check_cases, inspect_cases
+from medbundles.checks.cases import check_cases, check_channels, inspect_cases
 from medbundles.checks.dataset import check_dataset
 from medbundles.components.datasets.mapped_cache import MappedCache, files_of
 from medbundles.components.workflows.run_data import RunData
@@ -218,3 +218,23 @@ def test_endings_that_are_no_lists_by_contrast_are_refused(tmp_path: Path, endin
     write_case(tmp_path / "anna", "t1n")
     with pytest.raises(ConfigurationError, match="CFG002"):
         find_cases(tmp_path, CONTRASTS, True, endings)
+
+
+def test_a_file_that_is_taken_for_no_contrast_is_named(tmp_path: Path) -> None:
+    for name in ("p2_t2f", "p2_t1post", "p2_seg"):
+        write_volume(tmp_path / "p2" / f"{name}.nii.gz", np.arange(512, dtype=np.int16).reshape(8, 8, 8), np.eye(4))
+    record = {"case": "p2", "image": [None, str(tmp_path / "p2" / "p2_t2f.nii.gz")]}
+    (finding,) = check_channels(record, ["t1c", "t2f"], missing_contrasts=True, purpose="infer")
+    assert finding.message == "no t1c; goes on with t2f; p2_t1post.nii.gz is none of them"
+
+
+def test_volumes_in_another_order_than_the_decathlon_s_are_refused(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((8, 8, 8, 2)).astype(np.float32)
+    write_volume(tmp_path / "imagesTs" / "a.nii.gz", values, np.eye(4))
+    (tmp_path / "dataset.json").write_text('{"modality": {"0": "FLAIR", "1": "T1gd"}}')
+    case = {"case": "a", "image": str(tmp_path / "imagesTs" / "a.nii.gz")}
+    found = inspect_cases([case], channels=["t1c", "t2f"], missing_contrasts=True)
+    assert [(each.code, each.level) for each in found if each.level == "error"] == [("NII008", "error")]
+    assert "its volumes are t2f, t1c by dataset.json, expected t1c, t2f" in str(found[0])
+    right = inspect_cases([case], channels=["t2f", "t1c"], missing_contrasts=True)
+    assert not [each for each in right if each.level == "error"]

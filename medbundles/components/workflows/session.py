@@ -361,8 +361,10 @@ class RunSession:
         self._record.write()
         endings.watch(self)
         if self.kind != "train" and self.weights:
-            released = "" if self._weights else " (the released ones)"
-            print(f"weights: {self.weights[0]}{released}", file=sys.stderr, flush=True)
+            root = self._bundle_root
+            own = root is not None and self.weights[0].resolve().is_relative_to(Path(root).resolve())
+            whose = " (the bundle's own)" if own else "" if self._weights else " (the released ones)"
+            print(f"weights: {self.weights[0]}{whose}", file=sys.stderr, flush=True)
 
 
 def _tuple(items: Sequence[Any] | None) -> tuple[Any, ...] | None:

@@ -23,6 +23,9 @@ from medbundles.errors import ConfigurationError, Finding, MedbundlesError, caus
 # MONAI warns of every overlay from another folder than the bundle's, which is what `--overlay` is for.
 workflows.logger.addFilter(lambda record: not record.getMessage().startswith("Not all config files are in"))
 
+COMPONENTS_LINE = "# === Components"
+TOP_KEY = re.compile(r"^([A-Za-z]\w*):", re.MULTILINE)
+
 # How MONAI begins the error around what a component's constructor raised.
 NOT_BUILT = re.compile(r"Failed to instantiate component '([^']*)'")
 
@@ -114,7 +117,7 @@ def validate(files: Sequence[Path], override: Mapping[str, Any], run_id: str = "
         message = f"the files cannot be merged: {' '.join(map(str, error.args))}"
         fix = "a key such as a::b must name something the earlier files have"
         return [Finding("CFG001", "error", message, fix, file=", ".join(file.name for file in files))]
-    judged = check_overrides(raw_config(parser), override)
+    judged = check_overrides(raw_config(parser), override, components_of(files))
     findings += judged.values()
     refused = {id_ for id_, finding in judged.items() if finding.level == "error"}
     parser.update({id_: deepcopy(value) for id_, value in override.items() if id_ not in refused})
@@ -127,6 +130,13 @@ def validate(files: Sequence[Path], override: Mapping[str, Any], run_id: str = "
     if run_id not in config:
         findings.append(Finding("CFG001", "error", f"there is nothing named {run_id} to run", "check run_id"))
     return [*findings, *check_config(config)]
+
+
+def components_of(files: Sequence[Path]) -> set[str]:
+    """Return the keys that stand below the line "Components" of a bundle's file: no settings, whatever their names."""
+    texts = [file.read_text(encoding="utf-8").partition(COMPONENTS_LINE) for file in files]
+    settings = {key for above, _, _ in texts for key in TOP_KEY.findall(above)}
+    return {key for _, _, below in texts for key in TOP_KEY.findall(below)} - settings
 
 
 def _as_files(config_file: str | Sequence[str]) -> list[Path]:

@@ -107,7 +107,18 @@ def _find_brats(source: Path, contrasts: Sequence[str]) -> tuple[ContrastSource,
         made, wrong = make_case((case, _patient(case)), own, contrasts, lone=lone)
         found.append(made)
         findings += wrong
+    findings += _left_out({folder: paths for folder, paths in unnamed.items() if folder not in per_folder})
     return ContrastSource(next(iter(layouts)), tuple(contrasts), tuple(found)), findings
+
+
+def _left_out(folders: Mapping[Path, Sequence[Path]]) -> list[Finding]:
+    """Warn of folders with images of which none has a name that is known."""
+    if not folders:
+        return []
+    first = min(folders)
+    example = f"{first.name}/{folders[first][0].name}"
+    message = f"{len(folders)} folders whose images have other names are left out: {example} for instance"
+    return [Finding("NII016", "warning", message, "rename them, or say how all files are named, --pattern")]
 
 
 def _find_by_pattern(

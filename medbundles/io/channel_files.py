@@ -106,7 +106,9 @@ class ChannelFiles:
         there = ", ".join(file.name for file in files)
         message = f"no file for any channel: {there}; expected files ending in {self._expected()}, one or more of them"
         channel = self.channels[0]
-        fix = f"name them like {case}_{channel}.nii.gz, or say how they end, --contrast_endings::{channel} ['ENDING']"
+        fix = (
+            f"name them like {case}_{channel}.nii.gz, or say how they end, --contrast_endings::{channel} \"['ENDING']\""
+        )
         return Finding("NII008", "error", message, fix, case=case)
 
     def _ambiguous(self, case: str, channel: str, matches: Sequence[Path], files: Sequence[Path]) -> Finding:

@@ -125,3 +125,22 @@ def test_raw_diffusion_scans_without_any_t1w_are_meant_for_inference(medbundles_
     result = medbundles_command("check", "t1w_synthesis", heads)
     assert result.returncode == 0, result.stderr
     assert "2 diffusion scans for inference" in result.stdout
+
+
+def test_names_that_inference_takes_are_known_to_the_check(medbundles_command: Command, tmp_path: Path) -> None:
+    values = np.zeros((16, 16, 16), np.int16)
+    values[4:12, 4:12, 4:12] = np.random.default_rng(0).integers(1, 500, (8, 8, 8))
+    for name in ("t1", "t1ce", "t2", "flair"):
+        write_volume(tmp_path / "p9" / f"p9_{name}.nii.gz", values + (values > 0), np.eye(4))
+    result = medbundles_command("check", "brain_tumor_mri_segmentation", tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "1 cases for inference" in result.stdout
+
+
+def test_endings_of_contrasts_can_be_said_to_the_check(medbundles_command: Command, tmp_path: Path) -> None:
+    values = np.zeros((16, 16, 16), np.int16)
+    values[4:12, 4:12, 4:12] = np.random.default_rng(0).integers(1, 500, (8, 8, 8))
+    write_volume(tmp_path / "p9" / "p9_post.nii.gz", values, np.eye(4))
+    words = ("check", "brain_tumor_mri_segmentation", tmp_path, "--contrast_endings::t1c", "['post']")
+    result = medbundles_command(*words)
+    assert result.returncode == 0, result.stderr

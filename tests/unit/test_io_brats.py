@@ -194,3 +194,11 @@ def test_a_pattern_that_nothing_fits_is_refused(tmp_path: Path) -> None:
 
 def test_contrasts_come_in_one_order_whatever_order_they_were_named_in() -> None:
     assert canonical(["adc", "t2f", "t1n", "dwi"]) == ("t1n", "t2f", "adc", "dwi")
+
+
+def test_folders_whose_images_have_other_names_are_told(tmp_path: Path) -> None:
+    new_case(tmp_path / "good")
+    touch(tmp_path / "p1", "p1_FLAIR_stripped.nii.gz", "p1_T1_gd_stripped.nii.gz")
+    (told,) = find_contrasts(tmp_path)[1]
+    assert (told.code, told.level) == ("NII016", "warning")
+    assert "1 folders whose images have other names are left out: p1/p1_FLAIR_stripped.nii.gz" in told.message

@@ -13,7 +13,7 @@ DEMO := demo
 ALONE := tests/unit/test_backends.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-units test-commands test-slow check bench
+.PHONY: help demo test test-units test-bundles test-slow check bench
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -22,14 +22,14 @@ demo: $(READY) ## set up, then the main job: samples, prepare, train, evaluate, 
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/demo.sh "$(DEMO)"
 
 test: check ## set up, check the code, run the default tests (two processes, one thread each)
-	$(MAKE) --no-print-directory --jobs 2 --output-sync test-units test-commands
+	$(MAKE) --no-print-directory --jobs 2 --output-sync test-units test-bundles
 
-test-units: $(READY) ## of the default tests, those of single rooms, faults and documents
-	$(BIN)/python -m pytest --durations 10 tests/unit tests/faults tests/docs --ignore $(ALONE)
+test-units: $(READY) ## of the default tests, those of single rooms, commands, faults and documents
+	$(BIN)/python -m pytest --durations 10 tests/unit tests/cli tests/faults tests/docs --ignore $(ALONE)
 	$(BIN)/python -m pytest $(ALONE)
 
-test-commands: $(READY) ## of the default tests, those of commands, bundles and exports
-	$(BIN)/python -m pytest --durations 10 tests --ignore tests/unit --ignore tests/faults --ignore tests/docs
+test-bundles: $(READY) ## of the default tests, those of bundles and their exports
+	$(BIN)/python -m pytest --durations 10 tests/bundles tests/export tests/real
 
 test-slow: $(READY) ## the tests that take longer: real images, trainings, interrupted runs
 	$(BIN)/python -m pytest -m slow

@@ -131,10 +131,13 @@ def released_model(folder: Path) -> ReleasedModel | None:
 
 
 def with_bundle_root(config: str, root: str) -> str:
-    """Return a configuration's text with its top-level ``bundle_root`` replaced; everything else stays as it is."""
-    # A function, not a replacement string: a folder's name may hold what re would take for a group reference.
+    """Return a configuration's text with its top-level ``bundle_root`` replaced, also in the commands of its comments."""
+    # Functions, not replacement strings: a folder's name may hold what re would take for a group reference.
     line = re.compile(r"^bundle_root:[^#\n]*?(?=[ \t]*(?:#.*)?$)", flags=re.MULTILINE)
-    return line.sub(lambda _: f'bundle_root: "{root}"', config)
+    command = re.compile(r"(?m)(^#.*)")
+    folder = "" if root == "." else f"{root}/"
+    moved = line.sub(lambda _: f'bundle_root: "{root}"', config)
+    return command.sub(lambda found: re.sub(r"\bbundles/\w+/(?=configs/)", lambda _: folder, found[0]), moved)
 
 
 def require(kind: str, name: str, known: list[str]) -> str:

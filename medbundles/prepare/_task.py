@@ -59,7 +59,7 @@ def prepare_task(kind: str, read: Reader, source: Path, output: Path, shared: Sh
         own_tests = {case.name for case in cases if case.testing}
         subjects, news = find_subjects([result for result in results if result.case not in own_tests])
         parts = deal_out(subjects, shared.folds, fraction, shared.seed) | dict.fromkeys(own_tests, TEST)
-        findings += refuse([*news, *check_folds(parts, shared.folds)])
+        findings += refuse([*news, *check_folds(parts, shared.folds, fraction)])
         entries = {result.case: result.fingerprint for result in results if parts[result.case] != TEST}
         plan = make_plan(raw.name, raw.channels, raw.labels, entries)
         report = PreparationReport(

@@ -139,7 +139,7 @@ def prepare(
             findings=(
                 *(*findings, *news, *judged, *judge_intensities(good, stripped=mask_name is not None)),
                 *judge_labels(good, label_set_found),
-                *refuse([*subject_findings, *check_folds(parts, folds)]),
+                *refuse([*subject_findings, *check_folds(parts, folds, test_fraction)]),
             ),
             skipped=tuple(sorted({*bad, *refused})),
             reused=sum(result.reused for result in good),

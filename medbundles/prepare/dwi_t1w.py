@@ -126,7 +126,7 @@ def prepare(
             options={**asdict(options), "channels": list(names), **split},
             cases=count_parts(parts),
             counts={"subjects": len(set(subjects.values()))},
-            findings=(*findings, *judged, *refuse([*subject_findings, *check_folds(parts, folds)])),
+            findings=(*findings, *judged, *refuse([*subject_findings, *check_folds(parts, folds, test_fraction)])),
             skipped=tuple(sorted({*bad, *refused})),
             reused=sum(result.reused for result in good),
             seconds=time.monotonic() - started,

@@ -54,14 +54,25 @@ def split_subsets(subsets: Mapping[str, int], test_fraction: float, count: int =
     return {subject: TEST if subset >= first_test else subset for subject, subset in subsets.items()}
 
 
-def check_folds(parts: Mapping[str, int], folds: int) -> list[Finding]:
-    """Warn of folds without a case: validation on them would be refused later (TRN011)."""
+def check_folds(parts: Mapping[str, int], folds: int, test_fraction: float = 0.0) -> list[Finding]:
+    """Warn of parts without a case (TRN011): validation on an empty fold, and a test, would be refused later.
+
+    Args:
+        parts: the fold of each case or subject, :data:`TEST` for the test part.
+        folds: number of training folds.
+        test_fraction: share that was asked for.
+    """
     filled = Counter(part for part in parts.values() if part != TEST)
     empty = [str(fold) for fold in range(folds) if not filled[fold]]
-    if not empty or not filled:
-        return []
-    message = f"{sum(filled.values())} training cases leave fold {', '.join(empty)} of {folds} empty"
-    return [Finding("TRN011", "warning", message, "prepare with fewer --folds or more cases", file=DATALIST_NAME)]
+    findings = []
+    if empty and filled:
+        message = f"{sum(filled.values())} training cases leave fold {', '.join(empty)} of {folds} empty"
+        findings.append(Finding("TRN011", "warning", message, "fewer --folds or more cases", file=DATALIST_NAME))
+    if test_fraction > 0 and TEST not in parts.values():
+        message = f"a test part of {test_fraction:g} of {len(parts)} cases is none: nothing is left to test on"
+        fix = "prepare more cases or a larger --test_fraction"
+        findings.append(Finding("TRN011", "warning", message, fix, file=DATALIST_NAME))
+    return findings
 
 
 def _rank(subject: str, seed: int) -> str:

@@ -100,7 +100,7 @@ def prepare(
             options=vars(options),
             cases=count_parts(parts),
             counts={**count_nodules(good), **found.counts},
-            findings=(*findings, *judged, *refuse([*subject_findings, *check_folds(parts, folds)])),
+            findings=(*findings, *judged, *refuse([*subject_findings, *check_folds(parts, folds, test_fraction)])),
             skipped=tuple(sorted({*bad, *refused})),
             reused=sum(result.reused for result in good),
             seconds=time.monotonic() - started,

@@ -169,4 +169,4 @@ def assign_parts(
         return {case: by_subject[subject] for case, subject in subjects.items()}, []
     strata = nodule_strata(results, subjects)
     parts = deal_out(subjects, options.folds, options.test_fraction, options.seed, strata)
-    return parts, check_folds(parts, options.folds)
+    return parts, check_folds(parts, options.folds, options.test_fraction)

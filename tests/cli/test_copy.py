@@ -34,3 +34,10 @@ def test_only_the_top_level_key_is_replaced() -> None:
 def test_the_hint_names_the_copy_s_path_and_the_data(medbundles_command: Command, tmp_path: Path) -> None:
     answer = medbundles_command("copy", BUNDLE, "copied", cwd=tmp_path)
     assert "medbundles train copied --dataset_dir" in answer.stdout
+
+
+def test_commands_in_comments_move_with_the_bundle() -> None:
+    text = "#   run --config_file bundles/a/configs/train.yaml\npath: bundles/a/configs/train.yaml\n"
+    assert with_bundle_root(text, "/my").startswith("#   run --config_file /my/configs/train.yaml\n")
+    assert with_bundle_root(text, ".").startswith("#   run --config_file configs/train.yaml\n")
+    assert with_bundle_root(text, ".").endswith("path: bundles/a/configs/train.yaml\n")

@@ -60,3 +60,13 @@ def test_an_empty_fold_is_warned_of():
     finding = check_folds({"a": 0, "b": 1, "c": TEST}, 4)[0]
     assert finding.code == "TRN011"
     assert "fold 2, 3 of 4" in finding.message
+
+
+def test_a_test_part_without_cases_is_warned_of():
+    finding = check_folds({"a": 0, "b": 1}, 2, 0.2)[0]
+    assert finding.code == "TRN011"
+    assert "test part of 0.2 of 2 cases is none" in finding.message
+
+
+def test_no_test_part_is_no_surprise_where_none_was_asked_for():
+    assert check_folds({"a": 0, "b": 1}, 2, 0.0) == []

@@ -167,7 +167,7 @@ def test_xray_images_are_left_out_in_silence(tmp_path, capsys):
     xray = TinySeries("1.2.826.10.4", modality="DX", shape=(20, 20, 1))
     xray.write(tmp_path / "lidc" / "LIDC-IDRI-0001" / "x")
     write_xml(tmp_path / "lidc" / "LIDC-IDRI-0001" / "x" / "1.xml", xray, [], root="IdriReadMessage")
-    report = prepare(tmp_path / "lidc", tmp_path / "out", folds=1, workers=1)
+    report = prepare(tmp_path / "lidc", tmp_path / "out", folds=1, test_fraction=0, workers=1)
     assert report.counts["X-ray series"] == report.counts["XML files of other kinds"] == 1
     assert report.findings == ()
     assert capsys.readouterr().err == ""

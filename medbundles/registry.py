@@ -131,7 +131,7 @@ def released_model(folder: Path) -> ReleasedModel | None:
 
 
 def with_bundle_root(config: str, root: str) -> str:
-    """Return a configuration's text with its top-level ``bundle_root`` replaced, also in the commands of its comments."""
+    """Return a configuration with its top-level ``bundle_root`` replaced, also in the commands of its comments."""
     # Functions, not replacement strings: a folder's name may hold what re would take for a group reference.
     line = re.compile(r"^bundle_root:[^#\n]*?(?=[ \t]*(?:#.*)?$)", flags=re.MULTILINE)
     command = re.compile(r"(?m)(^#.*)")

@@ -22,6 +22,7 @@ from medbundles.prepare._workspace import Workspace, refuse_existing
 from medbundles.prepare.folds import TEST, check_folds
 from medbundles.prepare.plan import make_plan
 from medbundles.prepare.report import PreparationReport
+from medbundles.prepare.stored_split import SEEDED, check_subjects, read_split
 
 # All channels and the label are in memory at once, as read and in their final type.
 MEMORY_FACTOR = 3
@@ -29,7 +30,9 @@ MEMORY_FACTOR = 3
 Reader = Callable[[Path], tuple[RawDataset, list[Finding]]]
 
 
-def prepare_task(kind: str, read: Reader, source: Path, output: Path, shared: SharedOptions) -> PreparationReport:
+def prepare_task(
+    kind: str, read: Reader, source: Path, output: Path, shared: SharedOptions, split: str = SEEDED
+) -> PreparationReport:
     """Import a data set; everything is checked before anything is written.
 
     Args:
@@ -38,6 +41,7 @@ def prepare_task(kind: str, read: Reader, source: Path, output: Path, shared: Sh
         source: its folder.
         output: prepared folder: ``images/ labels/ datalist.json fingerprint.json plan.json report.json``.
         shared: options.
+        split: how the cases are dealt out: :data:`SEEDED`, or a file (:mod:`medbundles.prepare.stored_split`).
 
     Raises:
         DataError: what the checks refuse, all at once.
@@ -52,20 +56,26 @@ def prepare_task(kind: str, read: Reader, source: Path, output: Path, shared: Sh
     cases = [case for case in raw.cases if case.label and case.name not in bad]
     refuse_empty(cases)
     fraction = 0.0 if any(case.testing for case in cases) else shared.test_fraction
+    given = None if split == SEEDED else read_split(Path(split), [c.name for c in cases if not c.testing], bad)
     with Workspace(output) as workspace:
         workspace.forget_others(case.name for case in cases)
         jobs = [ImportJob(case, raw.channels, output) for case in cases]
         results = run_jobs(import_case, jobs, _bytes_of, shared.workers, f"prepare {kind}")
         own_tests = {case.name for case in cases if case.testing}
         subjects, news = find_subjects([result for result in results if result.case not in own_tests])
-        parts = deal_out(subjects, shared.folds, fraction, shared.seed) | dict.fromkeys(own_tests, TEST)
-        findings += refuse([*news, *check_folds(parts, shared.folds, fraction)])
+        if given is None:
+            parts = deal_out(subjects, shared.folds, fraction, shared.seed) | dict.fromkeys(own_tests, TEST)
+            findings += refuse([*news, *check_folds(parts, shared.folds, fraction)])
+        else:
+            parts = given | dict.fromkeys(own_tests, TEST)
+            findings += refuse(check_subjects(parts, subjects))
         entries = {result.case: result.fingerprint for result in results if parts[result.case] != TEST}
         plan = make_plan(raw.name, raw.channels, raw.labels, entries)
         report = PreparationReport(
             kind=kind,
             output=output,
-            options={"folds": shared.folds, "test_fraction": fraction, "seed": shared.seed}
+            options=({"folds": shared.folds, "test_fraction": fraction, "seed": shared.seed} if given is None else {})
+            | {"split": split}
             | {"channels": list(raw.channels)}
             | {"labels": {name: list(values) for name, values in raw.labels.items()}},
             cases=count_parts(parts),

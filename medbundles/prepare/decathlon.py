@@ -9,12 +9,14 @@ from medbundles.io.decathlon import read_task
 from medbundles.prepare._options import SharedOptions
 from medbundles.prepare._task import prepare_task
 from medbundles.prepare.report import PreparationReport
+from medbundles.prepare.stored_split import SEEDED
 
 
 def prepare(
     source: Path,
     output: Path,
     *,
+    split: str = SEEDED,
     folds: int = 5,
     test_fraction: float = 0.2,
     seed: int = 0,
@@ -32,7 +34,9 @@ def prepare(
     Args:
         source: ``TaskXX_Name`` with ``imagesTr labelsTr dataset.json``; nnU-Net's layout is read as well.
         output: prepared folder: ``images/ labels/ datalist.json fingerprint.json plan.json report.json``.
-        folds: number of training folds.
+        split: ``seeded`` deals the cases out by ``seed``; or a JSON file with the names of the cases in ``testing`` and
+            in each of ``folds``, or nnU-Net's ``splits_final.json``.
+        folds: number of training folds of a seeded split.
         test_fraction: share of the training cases kept out of training, where there is no labeled test part.
         seed: of the split.
         workers: processes; the default uses the cores and the memory there are.
@@ -46,4 +50,4 @@ def prepare(
         ConfigurationError: an option that cannot be meant.
     """
     shared = SharedOptions(folds, test_fraction, seed, workers, overwrite, allow, skip_bad_cases)
-    return prepare_task("decathlon", read_task, source, output, shared)
+    return prepare_task("decathlon", read_task, source, output, shared, split)

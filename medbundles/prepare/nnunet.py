@@ -9,12 +9,14 @@ from medbundles.io.nnunet import read_raw_dataset
 from medbundles.prepare._options import SharedOptions
 from medbundles.prepare._task import prepare_task
 from medbundles.prepare.report import PreparationReport
+from medbundles.prepare.stored_split import SEEDED
 
 
 def prepare(
     source: Path,
     output: Path,
     *,
+    split: str = SEEDED,
     folds: int = 5,
     test_fraction: float = 0.2,
     seed: int = 0,
@@ -31,7 +33,9 @@ def prepare(
     Args:
         source: ``DatasetXXX_Name`` with ``imagesTr labelsTr dataset.json`` and optionally ``imagesTs labelsTs``.
         output: prepared folder: ``images/ labels/ datalist.json fingerprint.json plan.json report.json``.
-        folds: number of training folds.
+        split: ``seeded`` deals the cases out by ``seed``; or a JSON file with the names of the cases in ``testing`` and
+            in each of ``folds``, or nnU-Net's ``splits_final.json``.
+        folds: number of training folds of a seeded split.
         test_fraction: share of the training cases kept out of training, where there is no labeled test part.
         seed: of the split.
         workers: processes; the default uses the cores and the memory there are.
@@ -45,4 +49,4 @@ def prepare(
         ConfigurationError: an option that cannot be meant.
     """
     shared = SharedOptions(folds, test_fraction, seed, workers, overwrite, allow, skip_bad_cases)
-    return prepare_task("nnunet", read_raw_dataset, source, output, shared)
+    return prepare_task("nnunet", read_raw_dataset, source, output, shared, split)

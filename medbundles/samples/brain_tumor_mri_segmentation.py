@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy.typing as npt
 
-from medbundles.errors import OutputConflict
 from medbundles.samples.writing.folder import SampleFolder
 from medbundles.samples.writing.options import refuse_out_of_range
 from medbundles.samples.writing.parallel import run_all
@@ -52,9 +51,7 @@ def write_samples(
     """
     refuse_out_of_range((("cases", cases >= 1, "1 or more"), ("seed", seed >= 0, "0 or more")))
     folder = SampleFolder(Path(output), {"generator": GENERATOR_VERSION, "seed": seed}, overwrite)
-    if len(folder.records) > cases:
-        message = f"{output} holds {len(folder.records)} cases of this seed already"
-        raise OutputConflict(f"{message}; ask for at least as many or choose another folder")
+    folder.refuse_more_than(cases)
     missing = [number for number in range(cases) if not folder.is_complete(number)]
     folder.save()  # what an interruption leaves is known as ours
     for record, files in run_all(_write_case, [_Task(folder.path, seed, case) for case in missing], workers, "brains"):

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medbundles.errors import OutputConflict
 from medbundles.samples.writing.folder import SampleFolder
 from medbundles.samples.writing.luna16 import subset_name, write_tables
 from medbundles.samples.writing.options import refuse_out_of_range
@@ -67,9 +66,7 @@ def write_samples(
     settings: dict[str, Any] = {"matrix": matrix, "pixel_spacing_mm": pixel_spacing_mm, "extent_mm": [low, high]}
     parameters = {"generator": GENERATOR_VERSION, "seed": seed, **settings}
     folder = SampleFolder(Path(output), parameters, overwrite)
-    if len(folder.records) > cases:
-        message = f"{output} holds {len(folder.records)} scans of this seed already"
-        raise OutputConflict(f"{message}; ask for at least as many or choose another folder")
+    folder.refuse_more_than(cases, "scans")
     missing = [number for number in range(cases) if not folder.is_complete(number)]
     tasks = [_Task(folder.path, seed, number, matrix, pixel_spacing_mm, (low, high)) for number in missing]
     folder.save()  # what an interruption leaves is known as ours

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medbundles.errors import OutputConflict
 from medbundles.samples.head.sites import SITES
 from medbundles.samples.writing.bids import subject_name, write_description, write_images
 from medbundles.samples.writing.folder import SampleFolder
@@ -62,9 +61,7 @@ def write_samples(
     _check(cases, seed, sites)
     parameters = {"generator": GENERATOR_VERSION, "seed": seed, "sites": list(sites)}
     folder = SampleFolder(Path(output), parameters, overwrite)
-    if len(folder.records) > cases:
-        message = f"{output} holds {len(folder.records)} people of this seed already"
-        raise OutputConflict(f"{message}; ask for at least as many or choose another folder")
+    folder.refuse_more_than(cases, "people")
     missing = [number for number in range(cases) if not folder.is_complete(number)]
     tasks = [_Task(folder.path, seed, number, sites[number % len(sites)]) for number in missing]
     folder.save()  # what an interruption leaves is known as ours

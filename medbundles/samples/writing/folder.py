@@ -71,6 +71,20 @@ class SampleFolder:
                 if file.is_relative_to(root):
                     file.unlink(missing_ok=True)
 
+    def refuse_more_than(self, cases: int, kind: str = "cases") -> None:
+        """Refuse to be asked for fewer samples than there are.
+
+        Args:
+            cases: how many are asked for.
+            kind: what they are called.
+
+        Raises:
+            OutputConflict: there are more.
+        """
+        if len(self.records) > cases:
+            message = f"{self.path} holds {len(self.records)} {kind} of this seed already"
+            raise OutputConflict(f"{message}; ask for at least as many or choose another folder")
+
     def is_complete(self, number: int) -> bool:
         """Tell whether a sample is recorded and its files are there in full."""
         record = self.records.get(number)

@@ -1,0 +1,1 @@
+"""An upper abdomen in CT: a liver with lesions, and what lies around it."""

@@ -188,6 +188,7 @@ RULES: dict[str, Rule] = {
     "spacing_mm": Rule(f"{EDGE.expected}, or one for each axis", _are_edges),
     "roi_spacing_mm": EDGE,
     "roi_stage": _or_null(_one_of("auto", "none")),
+    "second_stage": _or_null(_one_of("auto", "none")),
     "mirror_axes": Rule("a list of axes, some of 0, 1, 2, each once", _are_axes),
     "box_margin": NOT_NEGATIVE,
     "supervised_levels": _whole(0),

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from medbundles.checks.companions import COMPANIONS, check_companions
 from medbundles.checks.config_values import RULES, Rule, is_number
 from medbundles.checks.region_keys import crossing
 from medbundles.errors import Finding
 from medbundles.io.diffusion_channels import CHANNELS
-
-# Points along an edge of a cube, and mm between them, beyond which no cube is meant.
-LARGEST_CUBE = 256
-LARGEST_SPACING_MM = 50.0
 
 # What inference always does; a model that says otherwise was made for something else.
 FIXED = {"orientation": "RAS", "spacing": None}
@@ -41,10 +38,10 @@ def check_description(model: Mapping[str, Any], file: str = "model.json") -> lis
         for part in PARTS
         for key, value in (model.get(part) or {}).items()
         # Where a key may be null to mean "as model.json says", model.json itself has to say it.
-        if key in RULES and (value is None or not RULES[key].fits(value))
+        if key in RULES and key not in COMPANIONS and (value is None or not RULES[key].fits(value))
     ]
     wrong += _check_grid(model) + _check_window(model) + _check_intensities(model)
-    wrong += _check_channels(model) + _check_labels(model) + _check_colors(model) + _check_second_stage(model)
+    wrong += _check_channels(model) + _check_labels(model) + _check_colors(model) + check_companions(model)
     wrong += [
         f"preprocessing::{key} is {model['preprocessing'][key]!r}, expected {expected!r}"
         for key, expected in FIXED.items()
@@ -153,38 +150,8 @@ def _check_colors(model: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _check_second_stage(model: Mapping[str, Any]) -> list[str]:
-    """Judge the second network's description, where there is one: inference cuts cubes for it by these."""
-    second = (model.get("postprocessing") or {}).get("second_stage")
-    if second is None:
-        return []
-    name = "postprocessing::second_stage"
-    if not isinstance(second, Mapping) or not isinstance(second.get("network"), Mapping):
-        return [f"{name} is {second!r}, expected a file, a network, a size and spacings_mm"]
-    wrong = []
-    file, size, spacings = (second.get(key) for key in ("file", "size", "spacings_mm"))
-    if not isinstance(file, str) or not file.endswith(".pt") or "/" in file or "\\" in file:
-        wrong.append(f"{name}::file is {file!r}, expected the name of a .pt file beside model.json")
-    if not _is_whole(size, 2, LARGEST_CUBE):
-        wrong.append(f"{name}::size is {size!r}, expected a whole number from 2 to {LARGEST_CUBE}")
-    if not isinstance(spacings, list) or not spacings or not all(_is_distance(edge) for edge in spacings):
-        wrong.append(f"{name}::spacings_mm is {spacings!r}, expected distances above 0")
-    else:
-        arguments = second["network"].get("arguments")
-        channels = arguments.get("n_input_channels") if isinstance(arguments, Mapping) else None
-        if isinstance(channels, int) and channels != len(spacings):
-            wrong.append(
-                f"{name}::spacings_mm has {len(spacings)} entries, but its network has {channels} input channels"
-            )
-    return wrong
-
-
 def _is_whole(value: Any, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
-def _is_distance(value: Any) -> bool:
-    return is_number(value) and 0 < value < LARGEST_SPACING_MM
 
 
 def _are_names(value: Any) -> bool:

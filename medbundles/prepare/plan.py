@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from medbundles.io.plan import PLAN_FORMAT, Plan
+from medbundles.io.plan import PLAN_FORMAT, STEP, Plan
 
 # Voxels this many times as long as they are wide are anisotropic (nnU-Net's limit); their long edge then becomes one
 # that a tenth of the cases do not exceed.
@@ -33,8 +33,6 @@ LARGE_SHARE = 0.4
 # training on either then takes less than 8 GB.
 ROI_VOXELS = 96**3
 PATCH_VOXELS = 96**3
-# Patches are multiples of this many voxels, as three halvings need.
-STEP = 8
 COARSE_STEP = 16
 # Most cases are not larger than this one.
 LARGE_CASE_PERCENTILE = 95

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,13 +15,16 @@ import pytest
 
 from medbundles.io.datalist import write_datalist
 from medbundles.io.images import write_volume
+from medbundles.prepare.decathlon import prepare as prepare_task
 from tests.bundles import heads, tumors
+from tests.decathlon_layout import write_task
 from tests.forked_command import run_forked
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = "bundles/lung_nodule_ct_segmentation/configs"
 HEAD_CONFIGS = "bundles/t1w_synthesis/configs"
 TUMOR_CONFIGS = "bundles/brain_tumor_mri_segmentation/configs"
+ORGAN_CONFIGS = "bundles/organ_cascade_segmentation/configs"
 # What makes a training a matter of seconds.
 QUICK = ("--max_epochs", "2", "--samples_per_epoch", "48", "--val_interval", "1", "--preview_cases", "2")
 
@@ -34,6 +38,12 @@ QUICK_HEADS = ("--max_epochs", "2", "--samples_per_epoch", "8", "--val_interval"
 QUICK_TUMORS = (
     *("--max_epochs", "2", "--samples_per_epoch", "8", "--val_interval", "1", "--patch_size", "[32,32,32]"),
     *("--spacing_mm", "2.0", "--preview_cases", "1"),
+)
+
+# Small boxes of small images.
+QUICK_ORGANS = (
+    *("--max_epochs", "2", "--samples_per_epoch", "8", "--val_interval", "1", "--patch_size", "[16,16,16]"),
+    *("--networks::SqueezeExcitationUNet::channels", "[4,8,8,8]", "--preview_cases", "1"),
 )
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -170,5 +180,41 @@ def trained_tumors(train_tumors: Run, tmp_path_factory: pytest.TempPathFactory) 
     """The folder of a short training of brain_tumor_mri_segmentation."""
     folder = tmp_path_factory.mktemp("trained_tumors") / "run"
     result = train_tumors(folder)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def organ_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared task of six small images: four for training in two folds, two for testing."""
+    folder = tmp_path_factory.mktemp("organs")
+    source = write_task(folder / "Task99_Organ")
+    split = folder / "split.json"
+    names = [f"case_{number:03d}" for number in range(6)]
+    split.write_text(json.dumps({"testing": names[4:], "folds": [names[:2], names[2:4]]}))
+    prepare_task(source, folder / "data", split=str(split), workers=1)
+    return folder / "data"
+
+
+@pytest.fixture(scope="session")
+def train_organs(python: Run, organ_data: Path) -> Run:
+    """``train_organs(output_dir, *overrides, data=None)`` by MONAI's own command on the small task."""
+
+    def run(
+        output_dir: Path, *overrides: str | Path, data: Path = organ_data, overlay: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        files = [f"{ORGAN_CONFIGS}/{name}.yaml" for name in ("train", overlay) if name]
+        bundle = ("-m", "monai.bundle", "run", "training", "--config_file", str(files))
+        quick = QUICK_ORGANS[:6] if overlay else QUICK_ORGANS
+        return python(*bundle, "--dataset_dir", data, "--output_dir", output_dir, *quick, *overrides)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained_organs(train_organs: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a short training of organ_cascade_segmentation."""
+    folder = tmp_path_factory.mktemp("trained_organs") / "run"
+    result = train_organs(folder)
     assert result.returncode == 0, result.stdout + result.stderr
     return folder

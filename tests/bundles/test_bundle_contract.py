@@ -18,7 +18,7 @@ WORKFLOWS = {
     "inference": (["inference.yaml"], "infer"),
     **{
         path.stem: (["train.yaml", path.name], "train")
-        for name in ("malignancy", "vox2vox")
+        for name in ("malignancy", "roi_stage", "vox2vox")
         for path in sorted(ROOT.glob(f"bundles/*/configs/{name}.yaml"))
     },
 }
@@ -37,6 +37,7 @@ CASES = [
 TRAINED = {
     "brain_tumor_mri_segmentation": "trained_tumors",
     "lung_nodule_ct_segmentation": "trained",
+    "organ_cascade_segmentation": "trained_organs",
     "t1w_synthesis": "trained_heads",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from medbundles.checks.notices import notice
 from medbundles.errors import ConfigurationError, Finding
+from medbundles.io.plan import is_normalization
 
 # Percentiles of every so many voxels are those of all, and much faster.
 PERCENTILE_SAMPLE = 1_000_000
@@ -37,7 +38,7 @@ class NormalizeChannelsd(Transform):
         super().__init__()
         self.normalization = {name: dict(entry) for name, entry in normalization.items()}
         self.key = key
-        wrong = [f"{name}: {entry}" for name, entry in self.normalization.items() if not _can_be_meant(entry)]
+        wrong = [f"{name}: {entry}" for name, entry in self.normalization.items() if not is_normalization(entry)]
         if wrong or not self.normalization:
             expected = "kind CT with a rising window_hu, or kind MR with a percentile above 50 up to 100"
             raise ConfigurationError(f"normalization expects {expected}; found {'; '.join(wrong) or 'no channel'}")
@@ -84,10 +85,3 @@ def _scored(channel: Tensor, entry: Mapping[str, Any]) -> Tensor | None:
     if not spread > 1e-6 * middle.abs():
         return None
     return (channel.clamp(max=float(limit)) - middle) / spread
-
-
-def _can_be_meant(entry: Mapping[str, Any]) -> bool:
-    kind, window, percentile = entry.get("kind"), entry.get("window_hu"), entry.get("percentile")
-    if kind == "CT":
-        return isinstance(window, Sequence) and len(window) == 2 and window[0] < window[1]
-    return kind == "MR" and isinstance(percentile, int | float) and 50 < percentile <= 100

@@ -16,6 +16,7 @@ import torch
 from monai.bundle.config_parser import ConfigParser
 from torch import Tensor, nn
 
+from medbundles.checks.notices import noticing
 from medbundles.components.networks.slice_discriminator import SliceDiscriminator
 from medbundles.components.out_of_memory import is_out_of_memory, memory_failure
 from medbundles.errors import MISFITS, ConfigurationError, Finding, MedbundlesError, origin, reason_of
@@ -181,8 +182,8 @@ def _fed_by(inferer: Any, images: int) -> tuple[int, ...] | None:
 
     if callable(inferer):
         volume = torch.zeros(1, images, VOLUME_SIZE, VOLUME_SIZE, 1)
-        # An inferer that wants other volumes than this one is no mistake.
-        with suppress(_Seen, *MISFITS, MedbundlesError):
+        # An inferer that wants other volumes than this one is no mistake, and that it finds nothing there no news.
+        with suppress(_Seen, *MISFITS, MedbundlesError), noticing():
             inferer(volume, network)
     return shapes[0] if shapes else None
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything behind the weights and tables of brain_tumor_mri_segmentation, from nothing: synthetic brains, the fusions by two
-# seeds and with all contrasts as wide as one, the other networks, Vox2Vox, the tables. About seven hours on two CPU cores
+# seeds and input fusion as narrow as one encoder of the others, the other networks, Vox2Vox, the tables. About seven hours on two CPU cores
 # (two trainings at a time, one core each) and 30 GB of disk.
 #
 #   bash benchmarks/tumor_release.sh FOLDER [REAL]
@@ -23,7 +23,8 @@ once data/datalist.json medbundles prepare brats --source raw --output data --fo
     --source "$real" --output realcases
 once test_data/datalist.json medbundles prepare brats --source test_raw --output test_data --folds 1 --test_fraction 1
 
-# Epochs give every network about an hour of one core.
+# Epochs give every fusion about an hour of one core, every other network and UNet beside them about half an hour.
+narrow="--networks::UNet::arguments::features 4 --networks::UNet::arguments::channels [8,16,32,64]"
 train() {
     [[ -e $1/done ]] && return
     medbundles train $bundle --dataset_dir data --output_dir "$1" --max_epochs "$2" --resume true "${@:3}" > "$1.log" 2>&1
@@ -36,12 +37,13 @@ queue=(
     "feature_1 24 --fusion feature --seed 1"
     "decision_0 18 --fusion decision --seed 0"
     "decision_1 18 --fusion decision --seed 1"
-    "feature_wide 12 --fusion feature --seed 0 --equal_cost false"
-    "BasicUNet 8 --network BasicUNet"
-    "SegResNet 15 --network SegResNet"
-    "SwinUNETR 8 --network SwinUNETR"
-    "vox2vox 30 --overlay vox2vox"
-    "vox2vox_plain 40 --overlay vox2vox --adversarial_weight 0"
+    "input_narrow 24 --fusion input --seed 0 $narrow"
+    "input_half 15 --fusion input --seed 0"
+    "BasicUNet 4 --network BasicUNet --fusion input --seed 0"
+    "SegResNet 7 --network SegResNet --fusion input --seed 0"
+    "SwinUNETR 4 --network SwinUNETR --fusion input --seed 0"
+    "vox2vox 12 --overlay vox2vox"
+    "vox2vox_plain 16 --overlay vox2vox --adversarial_weight 0"
 )
 for entry in "${queue[@]}"; do
     # shellcheck disable=SC2086  # words are arguments

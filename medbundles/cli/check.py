@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -44,7 +45,7 @@ def check(
     from medbundles.registry import bundle_folder
 
     files = configuration_files("train", bundle_folder(name), overlay or (), ())
-    rules = _rules(files, context.args)
+    rules = _rules(files, context.args, path)
     kind, findings = _look(rules, path, _codes(allow), _geometry(geometry))
     findings = apply_allow(findings, _codes(allow))
     if as_json:
@@ -98,8 +99,14 @@ def _look(
     return f"{len(cases)} cases for inference", inspect_cases(cases, geometry=geometry, **rules)
 
 
-def _rules(files: Sequence[Path], words: Sequence[str]) -> dict[str, Any]:
-    """Read what the bundle's data must be from the place where training and inference read it too."""
+def _rules(files: Sequence[Path], words: Sequence[str], path: Path) -> dict[str, Any]:
+    """Read what the bundle's data must be from the place where training and inference read it too.
+
+    Args:
+        files: the bundle's configurations.
+        words: overrides.
+        path: the data, which may say it themselves in a plan.
+    """
     import yaml
 
     from medbundles.checks.config_ids import follow
@@ -109,6 +116,7 @@ def _rules(files: Sequence[Path], words: Sequence[str]) -> dict[str, Any]:
     config: dict[str, Any] = {}
     for file in files:
         config |= yaml.safe_load(file.read_text(encoding="utf-8"))
+    config |= _planned(config, files[0], path)
     inference = _inference(files[0])
     overrides = parse_overrides(words)
     unknown = [key for key in overrides if key not in config and key.split("::")[0] not in inference]
@@ -127,6 +135,24 @@ def _rules(files: Sequence[Path], words: Sequence[str]) -> dict[str, Any]:
         "channel_aliases": _aliases(inference, overrides),
         "patch_size": config.get("patch_size"),
     }
+
+
+def _planned(config: Mapping[str, Any], train: Path, path: Path) -> dict[str, Any]:
+    """Return the keys that a plan decides: the one beside the data, else the released weights' own."""
+    from medbundles.io.plan import EXAMPLE, PLAN_NAME, modality_of, read_plan
+    from medbundles.registry import released_model
+
+    if "plan" not in config:
+        return {}
+    if (path / PLAN_NAME).is_file():
+        plan = read_plan(path)
+    else:
+        released = released_model(train.parents[1])
+        plan = released.description["preprocessing"].get("plan", EXAMPLE) if released else EXAMPLE
+    named = {key: re.fullmatch(r"\$@plan\['(\w+)'\]", str(value)) for key, value in config.items()}
+    planned = {key: plan[found[1]] for key, found in named.items() if found and found[1] in plan}
+    session = dict(config["session"], modality=modality_of(plan["normalization"]))
+    return {**planned, "session": session}
 
 
 def _inference(train: Path) -> dict[str, Any]:

@@ -70,6 +70,11 @@ def read_plan(dataset_dir: str | os.PathLike[str]) -> Plan:
     return content
 
 
+def modality_of(normalization: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Return CT where all channels are, None where intensities have no unit."""
+    return "CT" if all(entry["kind"] == "CT" for entry in normalization.values()) else None
+
+
 def is_normalization(entry: Any) -> bool:
     """Return whether it says how a channel is normalized: a rising window of HU, or a percentile."""
     if not isinstance(entry, Mapping):

@@ -73,7 +73,8 @@ def test_the_codes_that_can_be_allowed_are_those_of_the_code() -> None:
 def test_keys_are_those_of_the_configurations() -> None:
     configured = set()
     for path in REPOSITORY.glob("bundles/*/configs/*.yaml"):
-        if path.name in {"train.yaml", "inference.yaml", "second_stage.yaml", "malignancy.yaml", "roi_stage.yaml", "vox2vox.yaml"}:
+        overlays = {"second_stage.yaml", "malignancy.yaml", "roi_stage.yaml", "vox2vox.yaml"}
+        if path.name in {"train.yaml", "inference.yaml", *overlays}:
             keys = yaml.safe_load(path.read_text(encoding="utf-8").split("# === Components")[0])
             configured |= {key.removeprefix("+") for key in keys}  # "+": an overlay adds to a key's entries
     listed = {key for cell in first_cells(REFERENCE / "keys.md") for key in re.findall(r"`(\w+)`", cell)}

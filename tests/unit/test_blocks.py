@@ -103,7 +103,9 @@ def test_without_turning_the_draws_are_as_they_were() -> None:
     assert torch.equal(plain(item())["label"], unlikely(item())["label"])
 
 
-@pytest.mark.parametrize("wrong", [{"rotation": -1}, {"scaling": 1.0}, {"rotation": 5, "probability": 2}])
+@pytest.mark.parametrize(
+    "wrong", [{"rotation": -1}, {"bending": -1}, {"scaling": 1.0}, {"rotation": 5, "probability": 2}]
+)
 def test_a_turn_that_cannot_be_drawn_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigurationError, match="a block turns"):
         RandBlockd(["image"], (8, 8, 8), **wrong)
@@ -148,3 +150,23 @@ def test_a_direction_without_its_mirror_image_is_refused_before_training() -> No
 def test_a_probability_that_is_none_is_refused(probability: float) -> None:
     with pytest.raises(ConfigurationError, match="probability"):
         RandMirrorLeftRightd(["image"], ["fa"], probability)
+
+
+def test_a_bent_block_moves_places_by_as_much_as_asked_for() -> None:
+    block = RandBlockd(["image"], (24, 24, 24), bending=1.5).set_random_state(seed=3)(ramps((40, 40, 40)))
+    moved = block["image"] - ramps((40, 40, 40))["image"][:, 8:32, 6:30, 3:27]
+    assert 0.5 < float(moved.std()) < 1.5
+    assert float(moved.diff(dim=1).abs().max()) < 0.6  # neighbors stay neighbors
+
+
+def test_image_and_label_bend_alike() -> None:
+    transform = RandBlockd(["image", "label"], (24, 24, 24), bending=1.5, nearest=["label"])
+    block = transform.set_random_state(seed=3)(ramps((40, 40, 40)))
+    assert set(block["label"].unique().tolist()) == {0.0, 1.0}
+    clear = (block["image"][0] - 20.5).abs() > 0.51
+    assert torch.equal(block["label"][0][clear], (block["image"][0] > 20.5).float()[clear])
+
+
+def test_a_bent_block_of_a_small_volume_is_filled_around() -> None:
+    transform = RandBlockd(["label"], (60, 60, 60), fill=-5.0, bending=1.0)
+    assert float(transform.set_random_state(seed=0)(ramps((40, 40, 40)))["label"][0, 0, 0, 0]) == -5.0

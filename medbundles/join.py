@@ -19,6 +19,17 @@ from medbundles.registry import bundle_folder
 # What must be the same for networks to be asked about the same image and to answer about the same regions.
 SAME = ("bundle", "image_channels", "labels", "regions", "preprocessing")
 ABSENT = "nothing"
+# Second networks belong to one first network, or are needed once.
+COMPANIONS = {
+    "second_stage": (
+        "which looks at the findings of its own first look",
+        "join runs of the first look, then train one second look for them",
+    ),
+    "roi_stage": (
+        "which finds the object for it",
+        "join runs of the closer look, then train one coarse look for them",
+    ),
+}
 
 
 def join_networks(name: str, weights: Sequence[str | os.PathLike[str]], output_dir: str | os.PathLike[str]) -> Path:
@@ -77,9 +88,9 @@ def _unfit(bundle: str, files: Sequence[Path], models: Sequence[Model]) -> Itera
             yield _finding(file, f"it belongs to {model['bundle']}, not to {bundle}", "join runs of one bundle")
         if not _regions(model):
             yield _finding(file, "it makes an image; probabilities of labels can be joined", "use one of the runs")
-        if (model.get("postprocessing") or {}).get("second_stage"):
-            fix = "join runs of the first look, then train one second look for them"
-            yield _finding(file, "it holds a second network, which looks at the findings of its own first look", fix)
+        for key, (what, fix) in COMPANIONS.items():
+            if (model.get("postprocessing") or {}).get(key):
+                yield _finding(file, f"it holds a second network, {what}", fix)
 
 
 def _differences(files: Sequence[Path], models: Sequence[Model]) -> Iterator[Finding]:
@@ -115,8 +126,9 @@ def _joined(models: Sequence[Model], weights: Sequence[str]) -> Model:
     network = describe_joined(
         [model["network"] for model in models],
         in_channels=len(first["image_channels"]),
-        out_channels=_regions(first),
+        out_channels=_outputs(first),
         spatial_dims=int(first["network"].get("spatial_dims", 3)),
+        exclusive=_is_exclusive(first),
     )
     training = {
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -133,6 +145,16 @@ def _regions(model: Model) -> int:
     """Return how many outputs a model has: regions, or labels but the background."""
     regions = model.get("regions") or [value for value in model["labels"] if int(value) > 0]
     return len(regions)
+
+
+def _is_exclusive(model: Model) -> bool:
+    """Return whether a model has an output for the background as well, so that a voxel has one of its labels."""
+    outputs = model["network"].get("arguments", {}).get("out_channels")
+    return "regions" not in model and outputs == len(model["labels"]) > 1
+
+
+def _outputs(model: Model) -> int:
+    return _regions(model) + _is_exclusive(model)
 
 
 def _middle(values: Sequence[Any]) -> Any:

@@ -66,6 +66,18 @@ def test_the_joined_model_answers_with_the_mean(runs: list[Path], tmp_path: Path
     torch.testing.assert_close(network(image).sigmoid(), torch.stack(said).mean(0), rtol=0, atol=1e-4)
 
 
+def test_labels_with_a_background_of_their_own_are_exclusive(tmp_path: Path) -> None:
+    labels = {"labels": {"0": "background", "1": "a"}}
+    runs = [write_run(tmp_path / f"fold{seed}", seed, **labels) for seed in range(2)]
+    for run in runs:
+        content = json.loads((run / "model.json").read_text())
+        del content["regions"]
+        (run / "model.json").write_text(json.dumps(content))
+    assert join(runs, tmp_path / "joined").exit_code == 0
+    arguments = read_model(tmp_path / "joined" / "model.pt")["network"]["arguments"]
+    assert (arguments["exclusive"], arguments["out_channels"]) == (True, 2)
+
+
 def test_it_says_what_its_members_said_and_the_middle_of_what_they_chose(runs: list[Path], tmp_path: Path) -> None:
     join(runs, tmp_path / "joined")
     model = json.loads((tmp_path / "joined" / "model.json").read_text())

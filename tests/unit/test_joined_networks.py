@@ -53,6 +53,14 @@ def test_what_comes_out_is_the_mean_probability(combination: str) -> None:
     torch.testing.assert_close(network(image()).sigmoid(), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("combination", ["mean", "learned"])
+def test_of_exclusive_classes_it_is_the_mean_of_the_softmaxes(combination: Any) -> None:
+    torch.manual_seed(0)
+    network = JoinedNetworks([MEMBER] * 3, 3, combination=combination, exclusive=True).eval()
+    expected = torch.stack([member(image()).softmax(1) for member in network.members]).mean(0)
+    torch.testing.assert_close(network(image()).softmax(1), expected, rtol=0, atol=1e-3)
+
+
 def test_an_untaught_combination_is_the_mean_to_the_last_bit_in_half_precision_as_well() -> None:
     mean, learned = joined("mean"), joined("learned")
     learned.load_state_dict(mean.state_dict(), strict=False)

@@ -27,7 +27,8 @@ CORRECTION = "correction."
 class JoinedNetworks(nn.Module):
     """Ask several networks for the probability of each region, and answer with what they say together.
 
-    ``mean`` averages the probabilities. ``learned`` adds to the mean's logits a 3^3 convolution over the probabilities
+    ``mean`` averages the probabilities: sigmoids of regions, which may hold each other, or softmaxes of exclusive
+    classes, the background's among them. ``learned`` adds to the mean's logits a 3^3 convolution over the probabilities
     of all regions of all members; its weights start from 0, so that it begins exactly as the mean. On logits, because
     there it also learns where all members are certain and wrong. The members never learn and stay in inference mode.
 
@@ -36,10 +37,12 @@ class JoinedNetworks(nn.Module):
     Args:
         networks: descriptions of the members (:func:`medbundles.components.networks.describe_network`), at least one;
             all take the same image and return logits ``(B, out_channels, H, W[, D])``.
-        out_channels: channels of the output, one for each region.
+        out_channels: channels of the output, one for each region or class.
         in_channels: channels of the input, for whoever reads a description; the members have their own.
         combination: ``mean`` or ``learned``.
         spatial_dims: 2 or 3.
+        exclusive: whether the channels are classes of which a voxel has one; the output is the logarithm of their
+            probabilities then.
 
     Raises:
         ConfigurationError: no members, or another combination or number of dimensions; an incomplete description
@@ -55,6 +58,7 @@ class JoinedNetworks(nn.Module):
         in_channels: int | None = None,
         combination: Combination = "mean",
         spatial_dims: int = 3,
+        exclusive: bool = False,
     ) -> None:
         super().__init__()
         if not networks or combination not in get_args(Combination) or spatial_dims not in CONVOLUTIONS:
@@ -65,6 +69,7 @@ class JoinedNetworks(nn.Module):
         self.members = nn.ModuleList(network_from_model(description) for description in networks)
         self.members.requires_grad_(False).eval()
         self.least = LEAST
+        self.exclusive = exclusive
         self.correction: nn.Module | None = None
         if combination == "learned":
             said = len(networks) * out_channels
@@ -79,7 +84,9 @@ class JoinedNetworks(nn.Module):
         return self
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return logits ``(B, out_channels, H, W[, D])`` in single precision; their sigmoid is the joint probability.
+        """Return logits ``(B, out_channels, H, W[, D])`` in single precision.
+
+        Their sigmoid is the joint probability, of exclusive classes their softmax.
 
         Args:
             image: ``(B, C, H, W[, D])``, as the members take it.
@@ -87,12 +94,14 @@ class JoinedNetworks(nn.Module):
         said: list[Tensor] = []
         with torch.no_grad():
             for member in self.members:
-                said += [member(image).float().sigmoid()]
+                logits = member(image).float()
+                said += [logits.softmax(dim=1) if self.exclusive else logits.sigmoid()]
         mean = torch.stack(said).mean(dim=0).clamp(self.least, 1.0 - self.least)
-        logits = torch.log(mean / (1.0 - mean))  # torch.logit is unknown to OpenVINO
+        # torch.logit is unknown to OpenVINO.
+        joint: Tensor = torch.log(mean) if self.exclusive else torch.log(mean / (1.0 - mean))
         if self.correction is not None:
-            logits = logits + self.correction(torch.cat(said, dim=1)).float()
-        return logits
+            joint = joint + self.correction(torch.cat(said, dim=1)).float()
+        return joint
 
 
 def describe_joined(
@@ -101,6 +110,7 @@ def describe_joined(
     out_channels: int,
     combination: Combination = "mean",
     spatial_dims: int = 3,
+    exclusive: bool = False,
 ) -> dict[str, Any]:
     """Return plain data that :func:`medbundles.components.networks.network_from_model` builds joined networks from.
 
@@ -110,6 +120,7 @@ def describe_joined(
         out_channels: likewise.
         combination: likewise.
         spatial_dims: likewise.
+        exclusive: likewise.
     """
     arguments = {
         "networks": [dict(description) for description in networks],
@@ -117,6 +128,7 @@ def describe_joined(
         "out_channels": out_channels,
         "combination": combination,
         "spatial_dims": spatial_dims,
+        **({"exclusive": True} if exclusive else {}),
     }
     return {
         "name": JoinedNetworks.__name__,

@@ -32,8 +32,9 @@ class RegionTables(CollectingHandler):
     """Collect the volumes of every case and write ``volumes.csv`` and ``summary.json`` when the evaluator has finished.
 
     The table has a row for each region (``kind`` region) and for each label (``kind`` label, voxels as
-    :class:`medbundles.components.transforms.SaveRegionsd` writes them) of each case, those of 0 ml included. The
-    summary has for each case its volumes and, where the image says it, the contrasts that were there. Nothing that
+    :class:`medbundles.components.transforms.SaveRegionsd` writes them) of each case, those of 0 ml included; where
+    each region is one label, the labels' rows say all. The summary has for each case its volumes and, where the image
+    says it, the contrasts that were there. Nothing that
     identifies a patient is written but the case's name.
 
     Args:
@@ -107,7 +108,7 @@ class RegionTables(CollectingHandler):
         }
         write_json(self.output_dir / SUMMARY_NAME, summary, self.overwrite)
         first = next(iter(self.regions))
-        found = sum(volumes["regions_ml"][first] > 0 for volumes in map(_short, cases.values()))
+        found = sum((case["regions_ml"] or case["labels_ml"])[first] > 0 for case in map(_short, cases.values()))
         print(f"{first} found in {found} of {len(cases)} case(s)", file=sys.stderr)
         print(f"in {self.output_dir}: {TABLE_NAME}, {SUMMARY_NAME}", file=sys.stderr, flush=True)
 
@@ -118,8 +119,11 @@ class RegionTables(CollectingHandler):
         voxel_ml = voxel_volume_mm3(affine) * ML_PER_MM3
         label = np.asarray(regions_to_labels(masks, self.labels, self.regions).cpu())
         counts = np.bincount(label.ravel(), minlength=256)
-        sizes = [("region", name, int((mask != 0).sum())) for name, mask in zip(self.regions, masks, strict=True)]
-        sizes += [("label", name, int(counts[int(value)])) for value, name in self.labels.items() if int(value)]
+        named = {int(value): name for value, name in self.labels.items() if int(value)}
+        sizes = [("label", name, int(counts[value])) for value, name in named.items()]
+        if self.regions != {name: [value] for value, name in named.items()}:
+            regions = zip(self.regions, masks, strict=True)
+            sizes = [("region", name, int((mask != 0).sum())) for name, mask in regions] + sizes
         volumes = [
             {"kind": kind, "name": name, "voxels": voxels, "ml": round(voxels * voxel_ml, 6)}
             for kind, name, voxels in sizes

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Everything behind the weights and tables of brain_tumor_mri_segmentation, from nothing: synthetic brains, the fusions by two
-# seeds and input fusion as narrow as one encoder of the others, the other networks, Vox2Vox, the tables. About seven hours on two CPU cores
-# (two trainings at a time, one core each) and 30 GB of disk.
+# Everything behind the weights and tables of brain_tumor_mri_segmentation, from nothing: synthetic brains, the fusions by
+# two seeds and input fusion as narrow as one encoder of the others, the other networks, Vox2Vox, the tables. About seven
+# hours on two CPU cores (two trainings at a time, one core each) and 30 GB of disk.
 #
 #   bash benchmarks/tumor_release.sh FOLDER [REAL]
 #
@@ -64,7 +64,7 @@ for entry in "${queue[@]}"; do
     done
 done
 # Which weights are released is decided by the validation samples of the trainings (see docs/explanation), not by tests.
-best=${BEST:-input_0}
+best=${BEST:-feature_0}
 measure() { once "$1.json" python "$repository/benchmarks/tumor_$1.py" --dataset_dir test_data --weights "$best/model.pt" --json "$1.json"; }
 measure subsets
 measure robustness

@@ -9,9 +9,10 @@ lung_release.sh calls it as its last step.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
+
+from support.results import read_json, write_results
 
 RATES = {"1.0": "1 false positive", "2.0": "2 false positives", "4.0": "4 false positives", "8.0": "8 false positives"}
 
@@ -68,14 +69,13 @@ def main() -> None:
     if not (options.summary and options.output):
         print("no --summary and --output given: nothing to collect (see --help)")
         return
-    summary = json.loads(options.summary.read_text(encoding="utf-8"))
+    summary = read_json(options.summary)
     command = "medbundles evaluate lung_nodule_ct_segmentation --dataset_dir test_data"
     evaluations = [synthetic(summary, command)]
     if options.real:
         command = "python benchmarks/lung_real_cases.py --case NAME CT MASK MARKED ..."
-        evaluations.append(real(json.loads(options.real.read_text(encoding="utf-8")), command))
-    content = {"license": options.license, "trained_on": options.trained_on, "evaluations": evaluations}
-    options.output.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        evaluations.append(real(read_json(options.real), command))
+    write_results(options.output, options.license, options.trained_on, evaluations)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,10 @@ are printed as a table for the documents.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from medbundles.weights_page import evaluation_table
+from support.results import print_tables, read_json, write_results
 
 COLUMNS = {
     "mae": ("quality", "MAE, z units", 3),
@@ -45,7 +44,7 @@ def evaluation(summaries: dict[str, Any], data: str, command: str, unet: dict[st
 
 
 def read(path: Path | None) -> dict[str, Any] | None:
-    return json.loads(path.read_text(encoding="utf-8")) if path else None
+    return read_json(path) if path else None
 
 
 def main() -> None:
@@ -70,10 +69,8 @@ def main() -> None:
         unet = read(options.real_without_discriminator)
         kept = "real head, never trained or chosen on; each series of it is a case"
         evaluations.append(evaluation(real, kept, command.format("real"), unet))
-    for entry in evaluations:
-        print(f"{entry['data']} (n = {entry['n']})\n\n" + "\n".join(evaluation_table(entry)))
-    content = {"license": options.license, "trained_on": options.trained_on, "evaluations": evaluations}
-    options.output.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    print_tables(evaluations)
+    write_results(options.output, options.license, options.trained_on, evaluations)
 
 
 if __name__ == "__main__":

@@ -12,37 +12,14 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from medbundles.weights_page import evaluation_table
+from support.results import effort, print_tables, read_json, with_interval, write_results
 
 EVALUATE = "medbundles evaluate brain_tumor_mri_segmentation --dataset_dir {} --weights {}/model.pt"
 SAMPLE_DATA = "synthetic brains that nothing was trained or chosen on (medbundles samples, seed 2026)"
 REAL_DATA = "real cases, never trained or chosen on, looked at while the samples were made"
-
-
-def read_json(file: Path) -> Any:
-    return json.loads(file.read_text(encoding="utf-8"))
-
-
-def effort(run: Path) -> dict[str, str]:
-    """Return how large a run's network is and how long it learned."""
-    rows = [json.loads(line) for line in (run / "history.jsonl").read_text(encoding="utf-8").splitlines()]
-    weights = torch.load(run / "model.pt", weights_only=True)
-    return {
-        "million weights": f"{sum(value.numel() for value in weights.values()) / 1e6:.2f}",
-        "epochs": str(rows[-1]["epoch"]),
-        "minutes": f"{sum(row['seconds'] for row in rows) / 60:.0f}",
-    }
-
-
-def with_interval(summary: dict[str, Any], figure: str, digits: int = 2) -> str:
-    low, high = summary["intervals"][figure] or (float("nan"), float("nan"))
-    return f"{summary[figure]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def samples_row(run: Path) -> dict[str, str] | None:
@@ -109,12 +86,9 @@ def main() -> None:
     if not options.runs and not options.released:
         print("no --runs given: nothing to collect (see --help)")
         return
-    for table in evaluations(options.runs or [options.released]):
-        print(f"{table['data']} (n = {table['n']})\n\n" + "\n".join(evaluation_table(table)))
+    print_tables(evaluations(options.runs or [options.released]))
     if options.output:
-        content = {"license": options.license, "trained_on": options.trained_on}
-        content |= {"evaluations": evaluations([options.released])}
-        options.output.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_results(options.output, options.license, options.trained_on, evaluations([options.released]))
 
 
 if __name__ == "__main__":

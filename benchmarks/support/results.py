@@ -1,0 +1,45 @@
+"""Tables of what trainings reach, as released weights' ``results.json`` has them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from medbundles.weights_page import evaluation_table
+
+Table = dict[str, Any]
+
+
+def read_json(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def effort(run: Path) -> dict[str, str]:
+    """Return how large a run's network is and how long it learned."""
+    rows = [json.loads(line) for line in (run / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+    weights = torch.load(run / "model.pt", weights_only=True)
+    return {
+        "million weights": f"{sum(value.numel() for value in weights.values()) / 1e6:.2f}",
+        "epochs": str(rows[-1]["epoch"]),
+        "minutes": f"{sum(row['seconds'] for row in rows) / 60:.0f}",
+    }
+
+
+def with_interval(summary: dict[str, Any], figure: str, digits: int = 2) -> str:
+    low, high = summary["intervals"][figure] or (float("nan"), float("nan"))
+    return f"{summary[figure]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def print_tables(tables: Sequence[Table]) -> None:
+    for table in tables:
+        print(f"{table['data']} (n = {table['n']})\n\n" + "\n".join(evaluation_table(table)))
+
+
+def write_results(file: Path, license_note: str, trained_on: str, tables: Sequence[Table]) -> None:
+    """Write what lies beside released weights."""
+    content = {"license": license_note, "trained_on": trained_on, "evaluations": list(tables)}
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -6,7 +6,8 @@ Stock: MONAI's LoadImaged, Orientationd, Spacingd, NormalizeIntensityd, DataLoad
 SlidingWindowInferer (overlap .25), Invertd, SaveImaged, each as it comes, with the same network. "alike" is ours with
 that overlap, without flips and pictures; "default" as inference.yaml has it (flips, overlap .5, previews, volumes).
 Each is a process of its own on all test images and on one; the difference is what a case takes, the whole includes
-start-up. Rounds go through all three in turn; figures are medians. Agreement is the Dice of the label maps of stock and alike.
+start-up. Rounds go through all three in turn; figures are medians. Agreement is the Dice of the label maps of stock
+and alike.
 """
 
 from __future__ import annotations
@@ -127,12 +128,15 @@ def main() -> None:
         stock(*map(Path, sys.argv[2:5]))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset_dir", type=Path, required=True, help="prepared folder, of one channel of MR")
-    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--dataset_dir", type=Path, help="prepared folder, of one channel of MR")
+    parser.add_argument("--weights", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=Path, help="also write the result there")
     options = parser.parse_args()
+    if not (options.dataset_dir and options.weights):
+        print("no --dataset_dir and --weights given: nothing to time (see --help)")
+        return
     os.environ |= {"OMP_NUM_THREADS": str(options.threads), "MKL_NUM_THREADS": str(options.threads)}
     with tempfile.TemporaryDirectory() as temporary:
         result = measure(options, Path(temporary))

@@ -152,13 +152,16 @@ def peak_gflops() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset_dir", type=Path, required=True, help="prepared folder with a plan, of one channel")
+    parser.add_argument("--dataset_dir", type=Path, help="prepared folder with a plan, of one channel")
     parser.add_argument("--network", default="UNet")
     parser.add_argument("--blocks", type=int, default=100, help="of an epoch")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", type=Path, help="also write the result there")
     options = parser.parse_args()
+    if not options.dataset_dir:
+        print("no --dataset_dir given: nothing to time (see --help)")
+        return
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as temporary:
         ours = Ours(options, Path(temporary))

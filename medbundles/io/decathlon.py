@@ -93,10 +93,12 @@ def _cases(source: Path, listed: Sequence[tuple[str, str]]) -> tuple[tuple[RawCa
     for image, label in listed:
         name = case_name(image)
         paths = {"image": source / image, "label": source / label}
-        wrong = [_problem(source, path, what) for what, path in paths.items()]
+        wrong = [(f"{path.parent.name}/{path.name}", _problem(source, path, what)) for what, path in paths.items()]
         if name in cases:
-            wrong.append("the case is listed twice")
-        found = [Finding("NII016", "error", text, f"correct {DATASET_FILE}", name) for text in wrong if text]
+            wrong.append((DATASET_FILE, "the case is listed twice"))
+        found = [
+            Finding("NII016", "error", text, f"correct {DATASET_FILE}", name, file) for file, text in wrong if text
+        ]
         findings += found
         if not found:
             cases[name] = RawCase(name, (paths["image"],), paths["label"], testing=False)
@@ -105,10 +107,9 @@ def _cases(source: Path, listed: Sequence[tuple[str, str]]) -> tuple[tuple[RawCa
 
 def _problem(source: Path, path: Path, what: str) -> str:
     """Return what is wrong with a listed file, or nothing."""
-    shown = f"{path.parent.name}/{path.name}"
     if not path.resolve().is_relative_to(source.resolve()):
-        return f"the {what} {shown} lies outside of the folder"
-    return "" if path.is_file() else f"the {what} {shown} is listed and not there"
+        return f"the {what} lies outside of the folder"
+    return "" if path.is_file() else f"the {what} is listed and not there"
 
 
 def _unlisted(source: Path, known: set[str]) -> list[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from medbundles.checks import refuse
@@ -92,7 +93,10 @@ def prepare_task(
 
 
 def inspect_cases(raw: RawDataset, allow: Collection[str]) -> list[Finding]:
-    """Check the images and labels of all cases that are complete, and count the test images without a label."""
+    """Check the images and labels of all cases that are complete, and count the test images without a label.
+
+    Label values and channels that the data set's own description does not name are NII016.
+    """
     complete = [case for case in raw.cases if case.label and all(path.is_file() for path in case.images)]
     records = [
         {"case": case.name, "image": _one_or_all([str(path) for path in case.images]), "label": str(case.label)}
@@ -102,11 +106,23 @@ def inspect_cases(raw: RawDataset, allow: Collection[str]) -> list[Finding]:
     findings = check_records(
         records, label_values=raw.label_values, channels=raw.channels, modality=modality, allow=allow
     )
+    findings = [_against_description(finding) for finding in findings]
     unlabeled = sum(case.testing and case.label is None for case in raw.cases)
     if unlabeled:
         message = f"{unlabeled} test images without labels were left where they are"
         findings.append(Finding("NII016", "note", message, "infer on the folder itself", file="imagesTs"))
     return findings
+
+
+def _against_description(finding: Finding) -> Finding:
+    """Return a finding of other label values, or of another number of channels, as one about ``dataset.json``."""
+    for code, said, fix in (
+        ("NII009", "label values", "map the values to those that dataset.json names, or name them there"),
+        ("NII007", ", expected a ", "all images must have the channels that dataset.json names"),
+    ):
+        if finding.level == "error" and finding.code == code and said in finding.message:
+            return replace(finding, code="NII016", fix=fix)
+    return finding
 
 
 def _one_or_all(images: Sequence[str]) -> str | list[str]:

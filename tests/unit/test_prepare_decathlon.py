@@ -104,8 +104,8 @@ def test_everything_that_is_wrong_with_the_list_is_said_at_once(tmp_path: Path) 
     with pytest.raises(DataError) as caught:
         run(source, tmp_path / "out")
     told = str(caught.value)
-    assert "case case_000: the case is listed twice" in told
-    assert "the image imagesTr/case_777.nii.gz is listed and not there" in told
+    assert "case case_000, dataset.json: the case is listed twice" in told
+    assert "case case_777, imagesTr/case_777.nii.gz: the image is listed and not there" in told
     assert "lies outside of the folder" in told
     assert not (tmp_path / "out").exists()
 
@@ -114,14 +114,14 @@ def test_a_label_that_the_list_does_not_name_is_refused(tmp_path: Path) -> None:
     source = write_task(tmp_path / "task", labels={"0": "background", "1": "organ"})
     label = read_volume(source / "labelsTr" / "case_002.nii.gz")
     write_volume(source / "labelsTr" / "case_002.nii.gz", label.array * 7, AFFINE)
-    with pytest.raises(DataError, match=r"NII009.*case_002.*label values 7"):
+    with pytest.raises(DataError, match=r"NII016.*case_002.*label values 7"):
         run(source, tmp_path / "out")
 
 
 def test_an_image_with_other_channels_than_the_rest_is_refused(tmp_path: Path) -> None:
     source = write_task(tmp_path / "task", channels=("T2", "ADC"))
     write_volume(source / "imagesTr" / "case_001.nii.gz", np.random.default_rng(0).random((*SHAPE, 3)), AFFINE)
-    with pytest.raises(DataError, match=r"NII007.*case_001.*expected a 4D volume with 2 channels"):
+    with pytest.raises(DataError, match=r"NII016.*case_001.*expected a 4D volume with 2 channels"):
         run(source, tmp_path / "out")
 
 

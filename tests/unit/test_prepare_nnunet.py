@@ -98,7 +98,7 @@ def test_what_is_missing_is_named_at_once(tmp_path):
 def test_a_label_value_that_dataset_json_does_not_know_is_refused(tmp_path):
     source = write_dataset(tmp_path / "Dataset007_Lung")
     write_volume(source / "labelsTr" / "lung Tr_002.nii.gz", np.full(SHAPE, 7, np.uint8), AFFINE)
-    with pytest.raises(DataError, match="NII009") as refusal:
+    with pytest.raises(DataError, match="NII016") as refusal:
         prepare(source, tmp_path / "out")
     assert refusal.value.findings[0].case == "lung Tr_002"
 

@@ -10,11 +10,11 @@ into the weights' results.json. organ_release.sh calls this as its last step.
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from support.results import Table, effort, print_tables, read_json, with_interval, write_results
+from support.results import Table, collect, effort, read_json, with_interval
 
 EVALUATE = "medbundles evaluate organ_cascade_segmentation --dataset_dir data --part {} --weights {}/model.pt"
 PARTS = {
@@ -37,7 +37,7 @@ def row_of(run: Path, part: str) -> tuple[int, dict[str, str]] | None:
     return int(regions["n"]), cells
 
 
-def evaluations(runs: list[Path], parts: list[str]) -> list[Table]:
+def evaluations(runs: list[Path], parts: Sequence[str] = tuple(PARTS)) -> list[Table]:
     """Return a table a part."""
     tables: list[dict[str, Any]] = []
     for part in parts:
@@ -49,22 +49,5 @@ def evaluations(runs: list[Path], parts: list[str]) -> list[Table]:
     return tables
 
 
-def main() -> None:
-    """Print the tables; write those of the released run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, nargs="+", default=[], help="folders of trainings")
-    parser.add_argument("--released", type=Path, help="the run whose weights are released")
-    parser.add_argument("--trained_on", default="", help="which data, in a few words")
-    parser.add_argument("--license", default="", help="under which terms the weights may be passed on")
-    parser.add_argument("--output", type=Path, help="results.json of the released run")
-    options = parser.parse_args()
-    if not options.runs and not options.released:
-        print("no --runs given: nothing to collect (see --help)")
-        return
-    print_tables(evaluations(options.runs or [options.released], list(PARTS)))
-    if options.output:
-        write_results(options.output, options.license, options.trained_on, evaluations([options.released], ["testing"]))
-
-
 if __name__ == "__main__":
-    main()
+    collect(__doc__, evaluations, lambda run: evaluations([run], ["testing"]))

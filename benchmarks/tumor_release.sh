@@ -41,7 +41,7 @@ queue=(
     "input_half 15 --fusion input --seed 0"
     "BasicUNet 4 --network BasicUNet --fusion input --seed 0"
     "SegResNet 7 --network SegResNet --fusion input --seed 0"
-    "SwinUNETR 4 --network SwinUNETR --fusion input --seed 0"
+    "SwinUNETR 2 --network SwinUNETR --fusion input --seed 0"
     "vox2vox 12 --overlay vox2vox"
     "vox2vox_plain 16 --overlay vox2vox --adversarial_weight 0"
 )

@@ -10,12 +10,11 @@ with --released and --output the tables go into the weights' results.json. tumor
 
 from __future__ import annotations
 
-import argparse
 import csv
 from pathlib import Path
 from typing import Any
 
-from support.results import effort, print_tables, read_json, with_interval, write_results
+from support.results import collect, effort, read_json, with_interval
 
 EVALUATE = "medbundles evaluate brain_tumor_mri_segmentation --dataset_dir {} --weights {}/model.pt"
 SAMPLE_DATA = "synthetic brains that nothing was trained or chosen on (medbundles samples, seed 2026)"
@@ -74,22 +73,5 @@ def evaluations(runs: list[Path]) -> list[dict[str, Any]]:
     return tables
 
 
-def main() -> None:
-    """Print the tables; write those of the released run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, nargs="+", default=[], help="folders of trainings")
-    parser.add_argument("--released", type=Path, help="the run whose weights are released")
-    parser.add_argument("--trained_on", default="", help="which data, in a few words")
-    parser.add_argument("--license", default="", help="under which terms the weights may be passed on")
-    parser.add_argument("--output", type=Path, help="results.json of the released run")
-    options = parser.parse_args()
-    if not options.runs and not options.released:
-        print("no --runs given: nothing to collect (see --help)")
-        return
-    print_tables(evaluations(options.runs or [options.released]))
-    if options.output:
-        write_results(options.output, options.license, options.trained_on, evaluations([options.released]))
-
-
 if __name__ == "__main__":
-    main()
+    collect(__doc__, evaluations, lambda run: evaluations([run]))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,31 @@ def effort(run: Path) -> dict[str, str]:
 def with_interval(summary: dict[str, Any], figure: str, digits: int = 2) -> str:
     low, high = summary["intervals"][figure] or (float("nan"), float("nan"))
     return f"{summary[figure]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def collect(
+    description: str | None, shown: Callable[[list[Path]], list[Table]], kept: Callable[[Path], list[Table]]
+) -> None:
+    """Be the command that prints the tables of trainings, and writes those of the released one.
+
+    Args:
+        description: of the command.
+        shown: the tables of several runs.
+        kept: those of the released run that results.json keeps.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, nargs="+", default=[], help="folders of trainings")
+    parser.add_argument("--released", type=Path, help="the run whose weights are released")
+    parser.add_argument("--trained_on", default="", help="which data, in a few words")
+    parser.add_argument("--license", default="", help="under which terms the weights may be passed on")
+    parser.add_argument("--output", type=Path, help="results.json of the released run")
+    options = parser.parse_args()
+    if not options.runs and not options.released:
+        print("no --runs given: nothing to collect (see --help)")
+        return
+    print_tables(shown(options.runs or [options.released]))
+    if options.output:
+        write_results(options.output, options.license, options.trained_on, kept(options.released))
 
 
 def print_tables(tables: Sequence[Table]) -> None:

@@ -13,6 +13,7 @@ import torch
 from medbundles.checks import verdict
 from medbundles.components.device import choose_device, select_device
 from medbundles.components.distributed import is_writer, world_size
+from medbundles.components.freed_memory import keep_freed_memory
 from medbundles.components.workflows import endings, preflight
 from medbundles.components.workflows.active_config import active_config, active_files, active_parser
 from medbundles.components.workflows.failures import explained
@@ -187,6 +188,8 @@ class RunSession:
             MedbundlesError: a check refused; under ``python -m monai.bundle`` the text is printed and the process
                 exits with the error's code.
         """
+        if self.kind == "train":
+            keep_freed_memory()
         try:
             config = active_config()
             if config is not None:

@@ -6,18 +6,20 @@ Stock: MONAI's CacheDataset, DataLoader, dictionary transforms and SupervisedTra
 train.yaml does: orientation, voxel size, z-scores; blocks around a label or anywhere, turned and scaled, bent,
 mirrored, shaded, changed in contrast, with noise and blur, each as often. Ours: train.yaml's trainer without its
 handlers. Both have the same network with the same supervised levels, loss, optimizer, batch and threads; caches are
-warm. Epochs alternate; the ratio is the median of the paired ones, of wall time and of processor time. The peak is the
-rate of a large float32 matrix product; of it, what the network's own multiplications use.
+warm. Each lives in a process of its own, as a training keeps the memory it frees (--keep_memory false: as the C library
+does it), and their epochs take turns; the ratio is the median of the paired ones, of wall time and of processor time.
+The peak is the rate of a large float32 matrix product; of it, what the network's own multiplications use.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
+import multiprocessing
 import statistics
 import tempfile
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from monai.engines import SupervisedTrainer
 from monai.losses import DiceCELoss
 from torch.utils.flop_counter import FlopCounterMode
 
+from medbundles.components.freed_memory import keep_freed_memory
 from medbundles.components.networks import DeepSupervision, of_all_levels
 from medbundles.io.datalist import records
 
@@ -57,6 +60,7 @@ class Ours:
         torch.manual_seed(0)
         self.trainer: Any = parser.get_parsed_content("train::trainer")
         self.network: DeepSupervision = parser.get_parsed_content("supervised")
+        self.networks, self.chosen = parser.get_parsed_content("networks"), options.network
         self.settings = {
             key: parser.get_parsed_content(key)
             for key in (
@@ -119,8 +123,38 @@ class Stock:
 
 
 def network_of(ours: Ours) -> torch.nn.Module:
-    """Return a network as ours has it, untrained, in PyTorch's own memory order."""
-    return copy.deepcopy(ours.network.network).to(memory_format=torch.contiguous_format)
+    """Return a network as MONAI makes it, untrained, in PyTorch's own memory order."""
+    network: torch.nn.Module = ours.networks[ours.chosen]()
+    return network
+
+
+def serve(kind: str, options: argparse.Namespace, scratch: Path, line: Connection) -> None:
+    """Run an epoch whenever asked, and answer how long it took; the first fills caches."""
+    torch.set_num_threads(options.threads)
+    ours = Ours(options, scratch)
+    if kind == "ours" and options.keep_memory == "true":
+        keep_freed_memory()
+    trainer = ours.trainer if kind == "ours" else Stock(options, ours).trainer
+    epoch(trainer)
+    line.send((step_gflop(ours), peak_gflops()))
+    while line.recv():
+        line.send(epoch(trainer))
+
+
+def start(kind: str, options: argparse.Namespace, scratch: Path) -> Connection:
+    """Start a way's process and return the line to it."""
+    here, there = multiprocessing.Pipe()
+    multiprocessing.get_context("spawn").Process(
+        target=serve, args=(kind, options, scratch, there), daemon=True
+    ).start()
+    return here
+
+
+def asked(line: Connection) -> tuple[float, float]:
+    """Return the seconds of one more epoch, on the clock and of the processor."""
+    line.send(True)
+    seconds: tuple[float, float] = line.recv()
+    return seconds
 
 
 def epoch(trainer: Any) -> tuple[float, float]:
@@ -156,24 +190,26 @@ def main() -> None:
     parser.add_argument("--network", default="UNet")
     parser.add_argument("--blocks", type=int, default=100, help="of an epoch")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--keep_memory", choices=("true", "false"), default="true")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", type=Path, help="also write the result there")
     options = parser.parse_args()
     if not options.dataset_dir:
         print("no --dataset_dir given: nothing to time (see --help)")
         return
-    torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as temporary:
-        ours = Ours(options, Path(temporary))
-        ways = {"ours": ours.trainer, "stock": Stock(options, ours).trainer}
-        for trainer in ways.values():
-            epoch(trainer)  # fills caches
+        ways = {}
+        for kind in ("ours", "stock"):
+            (Path(temporary) / kind).mkdir()
+            ways[kind] = start(kind, options, Path(temporary) / kind)
+            gflop, peak = ways[kind].recv()
         rounds = []
         for number in range(options.rounds):
-            row = {name: epoch(ways[name]) for name in sorted(ways, reverse=bool(number % 2))}
+            row = {name: asked(ways[name]) for name in sorted(ways, reverse=bool(number % 2))}
             rounds.append(row)
             print({name: f"{60 * options.blocks / wall:.0f} blocks/min" for name, (wall, _) in row.items()}, flush=True)
-        gflop, peak = step_gflop(ours), peak_gflops()
+        for line in ways.values():
+            line.send(False)
     blocks = {name: statistics.median(60 * options.blocks / row[name][0] for row in rounds) for name in ways}
     ratios = [statistics.median(row["stock"][kind] / row["ours"][kind] for row in rounds) for kind in (0, 1)]
     share = {name: gflop * value / 60 / peak for name, value in blocks.items()}

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
-from monai.networks.nets import UNet
+from monai.networks.nets import DynUNet, UNet
 from torch import nn
 
 from medbundles.components.inferers import BACKENDS, choose_backend, prepare_network
 from medbundles.components.inferers.backends import PreparedNetworks
+from medbundles.components.networks import ContrastNetwork, SqueezeExcitationUNet
 from medbundles.components.networks.input_normalized import InputNormalized
 from medbundles.errors import ConfigurationError, EnvironmentFailure
 
 FAST_BACKENDS = ["channels_last", "openvino"]
+BACKBONES: dict[str, dict[str, Any]] = {
+    "UNet": {"features": 4, "channels": [4, 8, 8], "strides": [2, 2]},
+    "BasicUNet": {"features": [4, 4, 8, 8, 8, 4]},
+    "SegResNet": {"init_filters": 8, "blocks_down": [1, 1], "blocks_up": [1]},
+    "SwinUNETR": {"feature_size": 6, "depths": [1, 1, 1, 1], "window_size": 4},
+}
 needs_openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None, reason="the extra openvino is not installed"
 )
@@ -50,6 +60,48 @@ def test_one_compiled_network_takes_any_batch_and_size() -> None:
         batch = torch.randn(shape)
         with torch.no_grad():
             torch.testing.assert_close(runner(batch), network(batch), rtol=0, atol=1e-3)
+
+
+def volumetric(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    networks: dict[str, Callable[[], nn.Module]] = {
+        "SqueezeExcitationUNet": lambda: SqueezeExcitationUNet(3, 1, 3, [4, 8, 8]),
+        "DynUNet": lambda: DynUNet(3, 1, 3, [3, 3, 3], [1, 2, 2], [2, 2], filters=[4, 8, 8]),
+        **{
+            backbone: partial(ContrastNetwork, backbone, 1, 3, arguments=arguments)
+            for backbone, arguments in BACKBONES.items()
+        },
+    }
+    return networks[name]().eval()
+
+
+@needs_openvino
+@pytest.mark.parametrize("name", ["SqueezeExcitationUNet", "DynUNet", "UNet", "BasicUNet", "SegResNet"])
+def test_no_network_of_a_bundle_keeps_the_size_it_was_compiled_with(name: str) -> None:
+    network, batch = volumetric(name), torch.randn(2, 1, 24, 16, 40)
+    with torch.no_grad():
+        runner = prepare_network(network, "openvino", (1, 1, 16, 16, 16))
+        torch.testing.assert_close(runner(batch), network(batch), rtol=0, atol=1e-3)
+
+
+@needs_openvino
+def test_a_network_that_counts_in_python_goes_without_openvino(caplog: pytest.LogCaptureFixture) -> None:
+    network, batch = volumetric("SwinUNETR"), torch.randn(2, 1, 64, 32, 32)
+    with torch.no_grad():
+        runner = prepare_network(network, "auto", (1, 1, 32, 32, 32))
+        torch.testing.assert_close(runner(batch), network(batch), rtol=0, atol=1e-3)
+    assert "computes with the size of its input" in caplog.text
+
+
+@needs_openvino
+def test_answers_for_some_images_alone_are_refused() -> None:
+    class First(nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return image.mean(0, keepdim=True)
+
+    runner = prepare_network(First().eval(), "openvino", (1, 3, 16, 16))
+    with pytest.raises(ConfigurationError, match=r"1 of 2 images.*--batch_size 1"):
+        runner(torch.zeros(2, 3, 16, 16))
 
 
 @needs_openvino

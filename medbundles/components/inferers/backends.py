@@ -126,12 +126,16 @@ class OpenVinoNetwork:
         amp: compute in bfloat16 in the place of float32.
 
     Raises:
-        ConfigurationError: the network cannot be traced or OpenVINO cannot convert it.
+        ConfigurationError: the network cannot be traced or OpenVINO cannot convert it; or it says that it computes with
+            the size of its input (``traces_one_size``), which a trace would keep for every other.
     """
 
     def __init__(self, network: nn.Module, example_shape: Sequence[int], amp: bool = False) -> None:
         openvino = _import_openvino()
         module = network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
+        if any(getattr(part, "traces_one_size", False) for part in module.modules()):
+            reason = "it computes with the size of its input"
+            raise ConfigurationError(f"OpenVINO cannot run this network ({reason}); choose another backend")
         options = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
@@ -147,10 +151,17 @@ class OpenVinoNetwork:
         self.request = self.compiled.create_infer_request()
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
-        """Return the network's output for a float32 ``batch`` on the CPU."""
+        """Return the network's output for a float32 ``batch`` on the CPU.
+
+        Raises:
+            ConfigurationError: the network has not answered for every image: its trace keeps the number of them.
+        """
         array = batch.detach().to(torch.float32).contiguous().numpy()
-        results = self.request.infer({0: array}, share_inputs=True)
-        return torch.from_numpy(results[self.compiled.output(0)])
+        output = self.request.infer({0: array}, share_inputs=True)[self.compiled.output(0)]
+        if len(output) != len(array):
+            message = f"OpenVINO answers for {len(output)} of {len(array)} images with this network"
+            raise ConfigurationError(f"{message}; choose another --backend, or --batch_size 1")
+        return torch.from_numpy(output)
 
 
 def _import_openvino() -> Any:

@@ -64,7 +64,12 @@ class SwinUNETR(nn.Module):
         swinViT: the transformer.
         encoder1: convolutions at full resolution.
         decoder: from both to logits.
+
+    Attributes:
+        traces_one_size: its windows are counted by Python while it runs, so a trace holds for one size alone.
     """
+
+    traces_one_size = True
 
     def __init__(self, swinViT: nn.Module, encoder1: nn.Module, decoder: nn.Module) -> None:
         super().__init__()

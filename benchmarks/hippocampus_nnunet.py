@@ -82,7 +82,9 @@ def train(options: argparse.Namespace) -> None:
     )
 
     def trainer(epochs: int, iterations: int) -> Any:
-        made = nnUNetTrainer(plans, CONFIGURATION, 0, description, torch.device("cpu"))
+        # It takes the key out of the plans.
+        given = {**plans, "continue_training": False}
+        made = nnUNetTrainer(given, CONFIGURATION, 0, description, torch.device("cpu"))
         made.num_epochs, made.num_iterations_per_epoch, made.num_val_iterations_per_epoch = epochs, iterations, 1
         made.save_every = epochs + 1
         return made

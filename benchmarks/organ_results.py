@@ -29,7 +29,7 @@ def row_of(run: Path, part: str) -> tuple[int, dict[str, str]] | None:
     if not file.exists():
         return None
     regions = read_json(file)["regions"]
-    cells = {"run": run.name, **(effort(run) if (run / "history.jsonl").exists() else {})}
+    cells = {"run": run.name, **effort(run)}
     for name, figures in regions["regions"].items():
         cells[f"{name} Dice"] = with_interval(figures, "dice", 3)
         cells[f"{name} HD95, mm"] = with_interval(figures, "hd95_mm")

@@ -20,14 +20,16 @@ def read_json(file: Path) -> Any:
 
 
 def effort(run: Path) -> dict[str, str]:
-    """Return how large a run's network is and how long it learned."""
-    rows = [json.loads(line) for line in (run / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+    """Return how large a run's network is and how long it learned; a joined one has not."""
+    history = run / "history.jsonl"
+    lines = history.read_text(encoding="utf-8").splitlines() if history.exists() else []
+    rows = [json.loads(line) for line in lines]
     # DynUNet lists most of its weights under two names.
     weights = {value.data_ptr(): value for value in torch.load(run / "model.pt", weights_only=True).values()}
     return {
         "million weights": f"{sum(value.numel() for value in weights.values()) / 1e6:.2f}",
-        "epochs": str(rows[-1]["epoch"]),
-        "minutes": f"{sum(row['seconds'] for row in rows) / 60:.0f}",
+        "epochs": str(rows[-1]["epoch"]) if rows else "joined",
+        "minutes": f"{sum(row['seconds'] for row in rows) / 60:.0f}" if rows else "",
     }
 
 
